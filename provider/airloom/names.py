@@ -1,0 +1,136 @@
+"""Pathspecs, and the safe ids and keys made of their parts.
+
+A pathspec is ``Flow/run/step/task/artifact``, or a prefix of it. A task is named by
+its index path: ``0`` outside every foreach, ``3`` inside one, ``3.1`` inside two.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from airloom.errors import NotFound
+
+# Airflow's own rule for run ids, core/run_id pattern of 3.x: no slash, no space.
+_RUN = re.compile(r"[A-Za-z0-9_.~:+-]+\Z")
+_FLOW = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
+_STEP = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
+_TASK = re.compile(r"\d+(\.\d+)*\Z")
+
+Indices = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pathspec:
+    """A parsed pathspec; the parts that are not named are None.
+
+    >>> Pathspec.parse("Train/7/fit/2").task
+    '2'
+    >>> str(Pathspec("Train", "7"))
+    'Train/7'
+    """
+
+    flow: str
+    run: str | None = None
+    step: str | None = None
+    task: str | None = None
+    artifact: str | None = None
+
+    def __str__(self) -> str:
+        parts = (self.flow, self.run, self.step, self.task, self.artifact)
+        return "/".join(part for part in parts if part is not None)
+
+    @property
+    def depth(self) -> int:
+        """How many parts are named: 1 for a flow to 5 for an artifact."""
+        return len(str(self).split("/"))
+
+    @classmethod
+    def parse(cls, text: str) -> Pathspec:
+        """Read a pathspec.
+
+        Raises
+        ------
+        NotFound
+            When a part could not name anything.
+        """
+        parts = text.split("/")
+        rules = (_FLOW, _RUN, _STEP, _TASK, re.compile(r"\w+\Z"))
+        if len(parts) > len(rules) or not all(
+            rule.match(part) for rule, part in zip(rules, parts, strict=False)
+        ):
+            raise NotFound(
+                f"{text!r} is not a pathspec",
+                where=text,
+                mend="write Flow/run/step/task/artifact or a part of it from the left, e.g. Train/7/fit/2.",
+            )
+        return cls(*parts)
+
+
+def check_run_id(run: str) -> str:
+    """Return the run id if Airflow and the store can both keep it verbatim.
+
+    Raises
+    ------
+    NotFound
+        When it has other signs than letters, digits and ``_.~:+-``.
+    """
+    if not _RUN.match(run):
+        raise NotFound(
+            f"{run!r} cannot be a run id", where=run, mend="use letters, digits and the signs _ . ~ : + - only."
+        )
+    return run
+
+
+def task_id(indices: Indices) -> str:
+    """Name a task by its foreach indices, outermost first.
+
+    >>> task_id(()), task_id((3,)), task_id((3, 1))
+    ('0', '3', '3.1')
+    """
+    return ".".join(map(str, indices)) if indices else "0"
+
+
+def indices_of(task: str, depth: int) -> Indices:
+    """Read a task id back; ``depth`` is the number of foreaches around its step.
+
+    >>> indices_of("0", 0), indices_of("0", 1), indices_of("3.1", 2)
+    ((), (0,), (3, 1))
+    """
+    if depth == 0:
+        return ()
+    return tuple(int(part) for part in task.split("."))
+
+
+def escape(part: str) -> str:
+    """Make one key segment of any name; two names never give one segment.
+
+    >>> escape("manual__2026-11-24T10:00:00+00:00")
+    'manual__2026-11-24T10%3A00%3A00%2B00%3A00'
+    >>> escape(".."), unescape(escape(".."))
+    ('%2E.', '..')
+    """
+    text = quote(part, safe="")
+    return "%2E" + text[1:] if text.startswith(".") else text
+
+
+def unescape(segment: str) -> str:
+    """Give the name that `escape` made this segment of."""
+    return unquote(segment)
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    """End of a message that names the nearest known name, or all of a few.
+
+    >>> did_you_mean("strat", ["start", "end"])
+    "did you mean 'start'?"
+    """
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, known, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"known are: {', '.join(known[:20])}." if known else "there are none."
+
+

@@ -1,0 +1,207 @@
+"""The compiled flow as plain, versioned data: what every stage after the compiler reads.
+
+A plan holds no clock, no absolute path and no user name: the same source gives the
+same plan, byte by byte, and its digest is its version.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from airloom import codec
+from airloom.codec import Json
+from airloom.digests import Digest, digest_of
+from airloom.errors import GraphError, VersionSkew
+from airloom.names import did_you_mean
+
+PLAN_VERSION = 1
+"""Raised with every change of the form; a reader takes this version and the one before."""
+
+TransitionKind = Literal["linear", "split", "foreach", "switch", "parallel", "end"]
+ParameterType = Literal["int", "float", "str", "bool", "json", "list", "file"]
+Target = Literal["worker", "batch", "ecs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case of a switch: the value of its condition, and the step that it leads to."""
+
+    value: Json
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """What ``self.next`` at the end of a step says.
+
+    ``variable`` is the artifact that a foreach iterates over or a switch decides by, or the
+    one that holds the size of a parallel step; ``count`` is that size where it is a literal.
+    """
+
+    kind: TransitionKind
+    targets: tuple[str, ...] = ()
+    variable: str | None = None
+    cases: tuple[Case, ...] = ()
+    count: int | None = None
+    allow_empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a step needs; None where the flow does not say.
+
+    cpu in vCPU, memory and shared memory in MiB, disk in GiB.
+    """
+
+    cpu: float | None = None
+    memory_mib: int | None = None
+    gpu: int | None = None
+    disk_gib: int | None = None
+    shared_memory_mib: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """``times`` further attempts after the first, ``delay_s`` seconds apart."""
+
+    times: int = 0
+    delay_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Catch:
+    """After the last attempt the exception becomes the artifact ``variable`` and the run goes on."""
+
+    variable: str | None = None
+    print_exception: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlan:
+    """One step.
+
+    ``parents`` stand in the order in which a join sees its inputs: that of the branches in
+    the split. ``joins`` names the split that a join closes. ``splits`` and ``foreaches`` are
+    the splits, and of these the foreaches, that the step lies in, outermost first.
+    """
+
+    name: str
+    transition: Transition
+    parents: tuple[str, ...] = ()
+    joins: str | None = None
+    splits: tuple[str, ...] = ()
+    foreaches: tuple[str, ...] = ()
+    doc: str = ""
+    line: int = 0
+    target: Target = "worker"
+    resources: Resources = Resources()
+    retry: Retry = Retry()
+    catch: Catch | None = None
+    timeout_s: float | None = None
+    variables: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def depth(self) -> int:
+        """How many foreaches are around this step; its tasks have that many indices."""
+        return len(self.foreaches)
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterPlan:
+    """One parameter, as Airflow's form, the command line and the task read it.
+
+    ``schema`` is its JSON Schema. ``default`` is a JSON value; for a file it is the name of
+    the file that was read at compile time, and ``digest`` names its bytes.
+    """
+
+    name: str
+    type: ParameterType
+    schema: dict[str, Json]
+    required: bool = False
+    default: Json = None
+    help: str = ""
+    separator: str | None = None
+    is_text: bool = True
+    encoding: str | None = None
+    digest: str | None = None
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A five-field cron line (or one of cron's @words) and the zone that it is meant in."""
+
+    cron: str
+    timezone: str = "UTC"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A compiled flow. ``steps`` stand in topological order; ``module`` is the flow's file without .py."""
+
+    flow: str
+    module: str
+    steps: tuple[StepPlan, ...]
+    start: str
+    end: str
+    parameters: tuple[ParameterPlan, ...] = ()
+    constants: tuple[str, ...] = ()
+    schedule: Schedule | None = None
+    code: str = ""
+    doc: str = ""
+    airloom_version: str = ""
+    plan_version: int = PLAN_VERSION
+
+    @cached_property
+    def by_name(self) -> Mapping[str, StepPlan]:
+        """The steps by their names."""
+        return {step.name: step for step in self.steps}
+
+    def step(self, name: str) -> StepPlan:
+        """Look a step up.
+
+        Raises
+        ------
+        GraphError
+            When the flow has no such step.
+        """
+        try:
+            return self.by_name[name]
+        except KeyError:
+            raise GraphError(
+                f"the flow {self.flow} has no step {name!r}",
+                where=f"{self.flow}/{name}",
+                mend=did_you_mean(name, list(self.by_name)),
+            ) from None
+
+    @cached_property
+    def digest(self) -> Digest:
+        """The plan's version."""
+        return digest_of([self.to_bytes()])
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON."""
+        return codec.dumps(self)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Plan:
+        """Read a plan of this version or the one before.
+
+        Raises
+        ------
+        VersionSkew
+            When another version of Airloom wrote the plan in a form that this one cannot read.
+        """
+        value = json.loads(data)
+        version = value.get("plan_version") if isinstance(value, dict) else None
+        if version not in (PLAN_VERSION, PLAN_VERSION - 1):
+            raise VersionSkew(
+                f"the plan has version {version}, this Airloom reads {PLAN_VERSION - 1} and {PLAN_VERSION}",
+                where=str(value.get("flow", "a plan")) if isinstance(value, dict) else "a plan",
+                mend="deploy the flow again, or run it with the Airloom that deployed it.",
+            )
+        return codec.from_json(cls, value)

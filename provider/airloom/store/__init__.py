@@ -1,0 +1,1 @@
+"""Artifacts, records and blobs, down to bytes by key."""

@@ -1,0 +1,121 @@
+"""The small JSON facts of a store; one file holds their form.
+
+Layout below the store's root (every part of a key is escaped by `names.escape`)::
+
+    blobs/<dd>/<digest>                                   immutable, content-addressed
+    flows/<Flow>/plans/<digest>.json                      create-only
+    flows/<Flow>/newest/<reversed time>-<run>             a listing answers "latest" in one request
+    flows/<Flow>/runs/<run>/run.json                      create-only
+    flows/<Flow>/runs/<run>/ends/<time>-<id>.json         appended; the newest counts
+    flows/<Flow>/runs/<run>/tasks/<step>/<task>/<attempt>/begin.json   create-only: claims the attempt
+                                                          done.json | failed.json   create-only
+                                                          log
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from airloom.codec import Json
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactRecord:
+    """A saved value: enough to find, check and describe it without loading it.
+
+    ``digest`` names the stored bytes of this value and ``size`` counts them. Small values of
+    one task share a blob: then ``pack`` is the digest of that blob and ``offset`` where the
+    value begins in it. ``serializer`` is name and version, e.g. ``pickle/1``; ``compression``
+    is empty or ``zstd``.
+    """
+
+    digest: str
+    size: int
+    type: str
+    serializer: str
+    compression: str = ""
+    preview: str = ""
+    pack: str | None = None
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run: who, when, by which plan, with which parameters. Times are ISO 8601 in UTC."""
+
+    flow: str
+    run: str
+    plan: str
+    created_at: str
+    user: str
+    parameters: dict[str, Json] = field(default_factory=dict)
+    origin: dict[str, Json] = field(default_factory=dict)
+    resumed_from: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndRecord:
+    """A run came to an end; a run whose tasks are cleared comes to an end again."""
+
+    finished_at: str
+    successful: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BeginRecord:
+    """An attempt was claimed. ``origin`` holds what the scheduler calls it (Airflow's ids and try number)."""
+
+    started_at: str
+    host: str
+    pid: int
+    retry_count: int = 0
+    origin: dict[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an attempt used: peak resident memory in MiB, CPU and wall time in seconds."""
+
+    peak_memory_mib: float
+    cpu_s: float
+    wall_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The transition that was taken: the next steps, a foreach's width, a switch's choice."""
+
+    targets: tuple[str, ...] = ()
+    cardinality: int | None = None
+    choice: Json = None
+
+
+@dataclass(frozen=True, slots=True)
+class DoneRecord:
+    """An attempt was committed: the one record that makes its artifacts visible.
+
+    ``parents`` are the pathspecs of the tasks that it read, each with its attempt:
+    ``Train/7/fit/2@1``. ``caught`` is set when @catch turned a failure into this success.
+    """
+
+    finished_at: str
+    artifacts: dict[str, ArtifactRecord]
+    outcome: Outcome
+    usage: Usage
+    parents: tuple[str, ...] = ()
+    code: str = ""
+    python: str = ""
+    platform: str = ""
+    caught: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FailedRecord:
+    """An attempt failed in the user's code or in saving its artifacts."""
+
+    finished_at: str
+    error_type: str
+    message: str
+    traceback: str
+    usage: Usage
+    artifacts: dict[str, ArtifactRecord] = field(default_factory=dict)
