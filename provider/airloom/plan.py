@@ -54,13 +54,13 @@ class Transition:
 class Resources:
     """What a step needs; None where the flow does not say.
 
-    cpu in vCPU, memory and shared memory in MiB, disk in GiB.
+    cpu in vCPU; memory, disk and shared memory in MiB, as in Metaflow.
     """
 
     cpu: float | None = None
     memory_mib: int | None = None
     gpu: int | None = None
-    disk_gib: int | None = None
+    disk_mib: int | None = None
     shared_memory_mib: int | None = None
 
 

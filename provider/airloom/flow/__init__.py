@@ -1,0 +1,1 @@
+"""What a person subclasses and writes: FlowSpec, decorators, parameters, current."""

@@ -1,0 +1,52 @@
+"""`current`: what runs right now, for the code inside a step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+
+class Current:
+    """Facts about the running task; outside of a task most of them do not exist.
+
+    The attributes are ``flow_name run_id step_name task_id retry_count origin_run_id pathspec
+    namespace username tags tempdir parameter_names graph`` and ``is_running_flow``.
+    """
+
+    def __init__(self) -> None:
+        self._facts: dict[str, Any] = {}
+
+    @property
+    def is_running_flow(self) -> bool:
+        """True inside of a task."""
+        return bool(self._facts)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a fact, or the default where there is none."""
+        return self._facts.get(name, default)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._facts
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._facts)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            return self._facts[name]
+        except KeyError:
+            when = "in this task" if self._facts else "outside of a running task"
+            raise AttributeError(f"current.{name} does not exist {when}") from None
+
+    def enter(self, facts: dict[str, Any]) -> None:
+        """Set the facts when a task begins; for the runtime."""
+        self._facts = dict(facts)
+
+    def leave(self) -> None:
+        """Forget them when the task ends; for the runtime."""
+        self._facts = {}
+
+
+current = Current()

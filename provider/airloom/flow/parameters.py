@@ -1,0 +1,347 @@
+"""Parameters: values that a run is started with, from the command line, Airflow's form or code.
+
+A value crosses every border as JSON (`codec.Json`), checked against the JSON Schema that
+the plan holds, and becomes a Python value in the task.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from airloom.codec import Json
+from airloom.digests import digest_of
+from airloom.errors import ParameterError, Place
+from airloom.plan import ParameterPlan, ParameterType
+
+
+class _JSONType:
+    """Marker type of parameters whose value is any JSON, written as JSON text on the command line."""
+
+    name = "JSON"
+
+    def __repr__(self) -> str:
+        return "JSONType"
+
+
+JSONType = _JSONType()
+
+_SCHEMAS: dict[ParameterType, dict[str, Json]] = {
+    "int": {"type": "integer"},
+    "float": {"type": "number"},
+    "str": {"type": "string"},
+    "bool": {"type": "boolean"},
+    "json": {"type": ["object", "array", "string", "number", "integer", "boolean", "null"]},
+    "list": {"type": "array", "items": {"type": "string"}},
+    "file": {"type": ["string", "null"]},
+}
+_PYTHON: dict[ParameterType, type | tuple[type, ...]] = {
+    "int": int,
+    "float": (int, float),
+    "str": str,
+    "bool": bool,
+    "list": list,
+    "file": str,
+}
+_EXAMPLES = {"int": "3", "float": "0.5", "str": "text", "bool": "True or False", "json": '{"a": 1}'}
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterContext:
+    """What a callable default is called with, at deploy time."""
+
+    flow_name: str
+    parameter_name: str
+    user_name: str
+    ds_type: str = "local"
+    configs: None = None
+
+
+class Parameter:
+    """A value that each run is started with; read-only inside of the flow.
+
+    Parameters
+    ----------
+    name
+        How it is called on the command line and in Airflow's form.
+    default
+        Its value when none is given. A callable is called with a `ParameterContext`
+        when the flow is compiled, with a result of the parameter's type.
+    type
+        ``int``, ``float``, ``str``, ``bool`` or ``JSONType``; that of the default when not given.
+    help
+        One line for the command line and the form.
+    required
+        A run without the value is refused.
+    separator
+        The text is cut here into a list of texts.
+    """
+
+    _file = False
+
+    def __init__(
+        self,
+        name: str,
+        default: Any = None,
+        type: Any = None,  # noqa: A002 - Metaflow's name
+        help: str | None = None,  # noqa: A002 - Metaflow's name
+        required: bool | None = None,
+        show_default: bool = True,
+        separator: str | None = None,
+    ) -> None:
+        self.name = name
+        self.default = default
+        self.help = help or ""
+        self.required = bool(required)
+        self.show_default = show_default
+        self.separator = separator
+        self.place = _caller()
+        self.kind = self._kind(type)
+
+    def _kind(self, given: Any) -> ParameterType:
+        if self.separator is not None:
+            return "list"
+        if given is None:
+            given = str if self.default is None or callable(self.default) else self.default.__class__
+        kinds: dict[Any, ParameterType] = {int: "int", float: "float", str: "str", bool: "bool"}
+        if given is JSONType or given in (dict, list):
+            return "json"
+        if given in kinds:
+            return kinds[given]
+        raise self.refused(
+            f"the type {getattr(given, '__name__', given)!r} is not one a parameter can have",
+            "use int, float, str, bool or JSONType.",
+        )
+
+    def refused(self, what: str, mend: str) -> ParameterError:
+        """Error that names this parameter and its line."""
+        return ParameterError(f"parameter {self.name!r}: {what}", where=self.place, mend=mend)
+
+    def to_plan(self, context: ParameterContext, folder: Path) -> ParameterPlan:
+        """Plan of this parameter; a callable default is called here.
+
+        Raises
+        ------
+        ParameterError
+            When the default is not of the parameter's type, or its callable raises.
+        """
+        default = self._default(context)
+        schema: dict[str, Json] = dict(_SCHEMAS[self.kind])
+        if default is None and not self.required and self.kind not in ("json", "file"):
+            schema["type"] = [schema["type"], "null"]
+        return ParameterPlan(
+            name=self.name,
+            type=self.kind,
+            schema=schema,
+            required=self.required,
+            default=default,
+            help=self.help,
+            separator=self.separator,
+            line=self.place.line or 0,
+        )
+
+    def _default(self, context: ParameterContext) -> Json:
+        value = self.default
+        if callable(value):
+            try:
+                value = value(context)
+            except Exception as error:
+                raise self.refused(f"its default raised {error!r}", "mend the function.") from error
+        if value is None:
+            return None
+        if self.kind == "list" and isinstance(value, str):
+            value = value.split(self.separator)
+        if self.kind == "json" and isinstance(value, str):
+            value = self._json(value)
+        if self.kind == "float" and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if self.kind == "str" and not isinstance(value, str):
+            value = str(value)
+        return checked(self.name, self.kind, value, self.place)
+
+    def _json(self, text: str) -> Json:
+        try:
+            value: Json = json.loads(text)
+        except ValueError as error:
+            raise self.refused(f"its default is not JSON ({error})", "write JSON text, or a dict.") from error
+        return value
+
+    # A data descriptor: reading goes to the task's value, writing is refused.
+    def __get__(self, flow: Any, owner: type | None = None) -> Any:
+        return self if flow is None else flow.airloom_parameter(self.name)
+
+    def __set__(self, flow: Any, value: object) -> None:
+        raise AttributeError(
+            f"the parameter {self.name!r} cannot be changed: flow level attributes and parameters are read-only"
+        )
+
+
+class IncludeFile(Parameter):
+    """A file that travels with the run: its bytes are kept in the store, its content is the value.
+
+    Parameters
+    ----------
+    default
+        Path, relative to the folder of the flow or to the working folder.
+    is_text, encoding
+        Text is decoded (UTF-8 when nothing is said); otherwise the value is bytes.
+    parser
+        Called with the content; its result is the value.
+    """
+
+    _file = True
+
+    def __init__(
+        self,
+        name: str,
+        default: Any = None,
+        is_text: bool = True,
+        encoding: str | None = None,
+        required: bool | None = None,
+        help: str | None = None,  # noqa: A002 - Metaflow's name
+        parser: Callable[[Any], Any] | None = None,
+    ) -> None:
+        super().__init__(name, default=default, type=str, help=help, required=required)
+        self.is_text = is_text
+        self.encoding = encoding
+        self.parser = parser
+
+    def _kind(self, given: Any) -> ParameterType:
+        return "file"
+
+    def to_plan(self, context: ParameterContext, folder: Path) -> ParameterPlan:
+        """Plan of this parameter, with the digest of the default file's bytes."""
+        path = self.default(context) if callable(self.default) else self.default
+        found = None if path is None else find_file(self.name, str(path), folder, self.place)
+        return ParameterPlan(
+            name=self.name,
+            type="file",
+            schema=dict(_SCHEMAS["file"]),
+            required=self.required,
+            default=None if found is None else found.name,
+            help=self.help,
+            is_text=self.is_text,
+            encoding=self.encoding,
+            digest=None if found is None else digest_of([found.read_bytes()]),
+            line=self.place.line or 0,
+        )
+
+    def content(self, data: bytes) -> Any:
+        """Value of the parameter for these bytes."""
+        value: Any = data.decode(self.encoding or "utf-8") if self.is_text else data
+        return value if self.parser is None else self.parser(value)
+
+
+def find_file(name: str, path: str, folder: Path, place: Place | str) -> Path:
+    """File of an IncludeFile: beside the flow, or in the working folder.
+
+    Raises
+    ------
+    ParameterError
+        When there is no such file.
+    """
+    for base in (folder, Path()):
+        candidate = base / Path(path).expanduser()
+        if candidate.is_file():
+            return candidate
+    raise ParameterError(
+        f"parameter {name!r}: the file {path!r} does not exist",
+        where=place,
+        mend=f"give a path from the flow's folder or from the working folder ({Path.cwd()}).",
+    )
+
+
+def checked(name: str, kind: ParameterType, value: Json, where: Place | str) -> Json:
+    """Return the value when it is of the parameter's type.
+
+    Raises
+    ------
+    ParameterError
+        When it is not.
+    """
+    wanted = _PYTHON.get(kind)
+    wrong = wanted is not None and not isinstance(value, wanted)
+    if kind in ("int", "float") and isinstance(value, bool):
+        wrong = True
+    if kind == "list" and isinstance(value, list) and not all(isinstance(item, str) for item in value):
+        wrong = True
+    if kind == "json":
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError):
+            wrong = True
+    if wrong:
+        raise ParameterError(
+            f"parameter {name!r}: {value!r} is not {_called(kind)}",
+            where=where,
+            mend=f"give {_called(kind)}.",
+        )
+    return float(value) if kind == "float" and isinstance(value, int) else value
+
+
+def from_text(plan: ParameterPlan, text: str, where: str) -> Json:
+    """JSON value of a parameter given as text on the command line or in a variable.
+
+    Raises
+    ------
+    ParameterError
+        When the text is not of the parameter's type.
+    """
+    try:
+        if plan.type == "int":
+            return int(text)
+        if plan.type == "float":
+            return float(text)
+        if plan.type == "bool":
+            return _BOOLEANS[text.strip().lower()]
+        if plan.type == "json":
+            value: Json = json.loads(text)
+            return value
+    except (ValueError, KeyError):
+        raise ParameterError(
+            f"parameter {plan.name!r}: {text!r} is not {_called(plan.type)}",
+            where=where,
+            mend=f"write for instance {_EXAMPLES[plan.type]}.",
+        ) from None
+    if plan.type == "list":
+        return list(text.split(plan.separator)) if text else []
+    return text
+
+
+_BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_BOOLEANS |= {"t": True, "y": True, "on": True, "f": False, "n": False, "off": False}
+
+
+def _called(kind: ParameterType) -> str:
+    return {
+        "int": "a whole number",
+        "float": "a number",
+        "str": "a text",
+        "bool": "true or false",
+        "json": "JSON",
+        "list": "a list of texts",
+        "file": "a text",
+    }[kind]
+
+
+def _caller() -> Place:
+    import sys
+
+    frame = sys._getframe(1)  # noqa: SLF001 - the line in the flow's file, not in this one
+    while frame.f_back is not None and frame.f_code.co_filename == __file__:
+        frame = frame.f_back
+    return Place(frame.f_code.co_filename, frame.f_lineno)
+
+
+def parameters_of(flow: type) -> dict[str, Parameter]:
+    """Parameters of a flow class in the order of their declaration, inherited ones first.
+
+    The keys are the attributes' names, which need not be the parameters' names.
+    """
+    found: dict[str, Parameter] = {}
+    for base in reversed(flow.__mro__):
+        found |= {name: value for name, value in vars(base).items() if isinstance(value, Parameter)}
+    return found
