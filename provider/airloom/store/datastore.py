@@ -1,0 +1,388 @@
+"""The store's shelves: plans, code, runs, tasks and their attempts, by name.
+
+The keys are the ones that `airloom.store.records` draws. The names that a listing
+gives back are the names that were given, not the escaped ones.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, TypeVar
+
+from airloom import codec
+from airloom.digests import Digest, digest_of
+from airloom.errors import AlreadyExists, CorruptBlob, NotFound
+from airloom.names import escape, unescape
+from airloom.plan import Plan
+from airloom.settings import Settings, Verify
+from airloom.store import artifacts
+from airloom.store.blobs import Blobs
+from airloom.store.objects import Objects, open_objects
+from airloom.store.records import ArtifactRecord, BeginRecord, DoneRecord, EndRecord, FailedRecord, RunRecord
+from airloom.store.serializers import Loaded, compress, decompress
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_DIGITS = 17
+_REDEPLOY = "deploy the flow to this store, or point datastore_root at the store that it was deployed to."
+
+
+@dataclass(frozen=True, slots=True)
+class TaskKey:
+    """One task of a run; ``task`` is the index path."""
+
+    flow: str
+    run: str
+    step: str
+    task: str
+
+    @property
+    def pathspec(self) -> str:
+        """The task's pathspec."""
+        return f"{self.flow}/{self.run}/{self.step}/{self.task}"
+
+
+class Datastore:
+    """What runs leave behind, and how it is found again.
+
+    Parameters
+    ----------
+    objects
+        The store's bytes.
+    verify
+        See `airloom.store.blobs.Blobs`.
+    """
+
+    def __init__(self, objects: Objects, verify: Verify = "auto") -> None:
+        self._objects = objects
+        self._blobs = Blobs(objects, verify)
+        self._plans: dict[tuple[str, str], Plan] = {}
+
+    @classmethod
+    def open(cls, settings: Settings) -> Datastore:
+        """Open the store that the settings name; nothing is read or made yet.
+
+        Raises
+        ------
+        SettingsError
+            When this version does not offer stores of that kind.
+        """
+        verify: Verify = "always" if settings.verify == "always" else "auto"
+        return cls(open_objects(settings.datastore_root, settings), verify)
+
+    @property
+    def root(self) -> str:
+        """The store's folder or URL."""
+        return self._objects.root
+
+    def save_plan(self, plan: Plan) -> Digest:
+        """Save a plan; the same plan again changes nothing."""
+        self._objects.put_if_absent(_plan_key(plan.flow, plan.digest), [plan.to_bytes()])
+        return plan.digest
+
+    def plan(self, flow: str, digest: str) -> Plan:
+        """Read a plan, once in a process.
+
+        Raises
+        ------
+        NotFound
+            When the flow has no such plan in this store.
+        CorruptBlob
+            When its bytes are not the ones that were saved.
+        VersionSkew
+            When another version of Airloom wrote it in a form that this one cannot read.
+        """
+        if (flow, digest) not in self._plans:
+            self._plans[flow, digest] = self._read_plan(flow, digest)
+        return self._plans[flow, digest]
+
+    def _read_plan(self, flow: str, digest: str) -> Plan:
+        key = _plan_key(flow, digest)
+        try:
+            data = self._objects.get(key)
+        except NotFound:
+            raise NotFound(
+                f"the store has no plan {digest} of the flow {flow}",
+                where=f"{self.root}/{key}",
+                mend=_REDEPLOY,
+            ) from None
+        if digest_of([data]) != digest:
+            raise CorruptBlob(
+                f"the plan of the flow {flow} has other bytes than the ones that were saved",
+                where=f"{self.root}/{key}",
+                mend="delete the file, and deploy the flow again.",
+            )
+        return Plan.from_bytes(data)
+
+    def save_code(self, archive: bytes) -> Digest:
+        """Save a code package; gives the digest that names it."""
+        return self._blobs.put([archive])
+
+    def code(self, digest: str) -> bytes:
+        """Read a code package.
+
+        Raises
+        ------
+        NotFound
+            When the store has no such package.
+        CorruptBlob
+            When its bytes are not the ones that were saved.
+        """
+        try:
+            return bytes(self._blobs.get(digest))
+        except NotFound as error:
+            raise NotFound(
+                f"the store has no code package {digest}",
+                where=error.where,
+                mend=_REDEPLOY,
+            ) from None
+
+    def create_run(self, record: RunRecord) -> bool:
+        """Create a run; False when there is one of that name, which then stays as it is."""
+        created = self._put_new(f"{_run_key(record.flow, record.run)}/run.json", record)
+        # Whoever created it may have been killed before the marker: the next one to try makes it.
+        first = record if created else self.run(record.flow, record.run)
+        age = 10**_DIGITS - 1 - _microseconds(first.created_at)
+        marker = f"{_flow_key(first.flow)}/newest/{age:0{_DIGITS}}-{escape(first.run)}"
+        self._objects.put_if_absent(marker, [b""])
+        return created
+
+    def run(self, flow: str, run: str) -> RunRecord:
+        """Read a run's record.
+
+        Raises
+        ------
+        NotFound
+            When there is no such run.
+        """
+        try:
+            return self._get(f"{_run_key(flow, run)}/run.json", RunRecord)
+        except NotFound as error:
+            raise NotFound(
+                f"the flow {flow} has no run {run!r} in this store",
+                where=error.where,
+                mend=f"list the runs of {flow}, or point datastore_root at the store that the run wrote to.",
+            ) from None
+
+    def runs(self, flow: str) -> Iterator[str]:
+        """Give the names of a flow's runs, the newest first, lazily."""
+        for key in self._objects.list(f"{_flow_key(flow)}/newest"):
+            yield unescape(key.rpartition("/")[2].partition("-")[2])
+
+    def latest_run(self, flow: str) -> str | None:
+        """Name the run that was created last."""
+        return next(self.runs(flow), None)
+
+    def flows(self) -> list[str]:
+        """Name the flows of which the store has anything."""
+        return self._names("flows")
+
+    def end_run(self, flow: str, run: str, successful: bool) -> EndRecord:
+        """Note that a run came to an end."""
+        now = datetime.now(timezone.utc)
+        record = EndRecord(now.isoformat(timespec="microseconds"), successful)
+        name = f"{_microseconds(record.finished_at):0{_DIGITS}}-{os.urandom(4).hex()}"
+        self._put_new(f"{_run_key(flow, run)}/ends/{name}.json", record)
+        return record
+
+    def ends(self, flow: str, run: str) -> list[EndRecord]:
+        """Read when a run came to an end, from the first time to the last, which counts."""
+        folder = f"{_run_key(flow, run)}/ends"
+        return [self._get(f"{folder}/{name}", EndRecord) for name in self._objects.children(folder)]
+
+    def steps(self, flow: str, run: str) -> list[str]:
+        """Name the steps of which a run began any task, sorted."""
+        return self._names(f"{_run_key(flow, run)}/tasks")
+
+    def tasks(self, flow: str, run: str, step: str) -> list[str]:
+        """Name the tasks of a step that were begun, in the order of their indices."""
+        names = self._names(f"{_run_key(flow, run)}/tasks/{escape(step)}")
+        return sorted(names, key=lambda task: [int(part) for part in task.split(".")])
+
+    def claim(self, key: TaskKey, make: Callable[[int], BeginRecord]) -> int:
+        """Begin a new attempt, which nobody else can begin.
+
+        Parameters
+        ----------
+        make
+            Makes the record of the attempt whose number it is given; called again, with a
+            higher number, each time another process was faster.
+
+        Returns
+        -------
+        int
+            The attempt's number, from 0.
+        """
+        attempt = max(self._numbers(key), default=-1) + 1
+        while not self._put_new(f"{_attempt_key(key, attempt)}/begin.json", make(attempt)):
+            attempt = max(attempt, *self._numbers(key)) + 1
+        return attempt
+
+    def attempts(self, key: TaskKey) -> list[int]:
+        """Give the numbers of the attempts that were begun, in order."""
+        # A process that was killed at the wrong moment can leave an empty folder.
+        return [
+            number
+            for number in self._numbers(key)
+            if self._objects.exists(f"{_attempt_key(key, number)}/begin.json")
+        ]
+
+    def begin(self, key: TaskKey, attempt: int) -> BeginRecord:
+        """Read who began an attempt, and when.
+
+        Raises
+        ------
+        NotFound
+            When there is no such attempt.
+        """
+        return self._get(f"{_attempt_key(key, attempt)}/begin.json", BeginRecord)
+
+    def done(self, key: TaskKey, attempt: int | None = None) -> DoneRecord:
+        """Read what an attempt committed.
+
+        Parameters
+        ----------
+        attempt
+            None for the highest one that was committed.
+
+        Raises
+        ------
+        NotFound
+            When it was not committed.
+        """
+        if attempt is not None:
+            return self._get(f"{_attempt_key(key, attempt)}/done.json", DoneRecord)
+        found = self.done_attempt(key)
+        if found is None:
+            raise NotFound(
+                f"the task {key.pathspec} is not done",
+                where=f"{key.pathspec} in {self.root}",
+                mend="wait for the task, or look at its log for why it failed.",
+            )
+        return found[1]
+
+    def done_attempt(self, key: TaskKey) -> tuple[int, DoneRecord] | None:
+        """Read the highest attempt that was committed, with its number; None when none was."""
+        for number in reversed(self._numbers(key)):
+            record = self._find(f"{_attempt_key(key, number)}/done.json", DoneRecord)
+            if record is not None:
+                return number, record
+        return None
+
+    def failed(self, key: TaskKey, attempt: int) -> FailedRecord | None:
+        """Read how an attempt failed; None when it did not."""
+        return self._find(f"{_attempt_key(key, attempt)}/failed.json", FailedRecord)
+
+    def commit(self, key: TaskKey, attempt: int, record: DoneRecord) -> None:
+        """Make an attempt's artifacts visible, once and for all.
+
+        Raises
+        ------
+        AlreadyExists
+            When the attempt has ended already.
+        """
+        self._end(key, attempt, "done", "failed", record)
+
+    def fail(self, key: TaskKey, attempt: int, record: FailedRecord) -> None:
+        """Note how an attempt failed.
+
+        Raises
+        ------
+        AlreadyExists
+            When the attempt has ended already.
+        """
+        self._end(key, attempt, "failed", "done", record)
+
+    def save_artifacts(self, values: Mapping[str, object]) -> dict[str, ArtifactRecord]:
+        """Save values; see `airloom.store.artifacts.save`."""
+        return artifacts.save(self._blobs, values)
+
+    def load_artifact(self, record: ArtifactRecord, where: str) -> Loaded:
+        """Load a value; see `airloom.store.artifacts.load`."""
+        return artifacts.load(self._blobs, record, where)
+
+    def write_log(self, key: TaskKey, attempt: int, text: bytes) -> None:
+        """Save an attempt's log, or replace it."""
+        self._objects.put(f"{_attempt_key(key, attempt)}/log", [compress(text)])
+
+    def log(self, key: TaskKey, attempt: int) -> bytes:
+        """Read an attempt's log.
+
+        Raises
+        ------
+        NotFound
+            When it left none.
+        """
+        return decompress(self._objects.get(f"{_attempt_key(key, attempt)}/log"))
+
+    def _numbers(self, key: TaskKey) -> list[int]:
+        return sorted(int(name) for name in self._objects.children(_task_key(key)))
+
+    def _names(self, folder: str) -> list[str]:
+        return sorted(unescape(name) for name in self._objects.children(folder))
+
+    def _end(self, key: TaskKey, attempt: int, kind: str, other: str, record: DataclassInstance) -> None:
+        folder = _attempt_key(key, attempt)
+        ended = self._objects.exists(f"{folder}/{other}.json")
+        if ended or not self._put_new(f"{folder}/{kind}.json", record):
+            raise AlreadyExists(
+                f"attempt {attempt} of {key.pathspec} has ended already",
+                where=f"{self.root}/{folder}",
+                mend="claim a new attempt: one attempt ends once.",
+            )
+
+    def _put_new(self, key: str, record: DataclassInstance) -> bool:
+        return self._objects.put_if_absent(key, [codec.dumps(record)])
+
+    def _find(self, key: str, cls: type[T]) -> T | None:
+        try:
+            return self._get(key, cls)
+        except NotFound:
+            return None
+
+    def _get(self, key: str, cls: type[T]) -> T:
+        data = self._objects.get(key)
+        try:
+            return codec.loads(cls, data)
+        except ValueError as error:
+            raise CorruptBlob(
+                f"a record cannot be read: {error}",
+                where=f"{self.root}/{key}",
+                mend="use the version of Airloom that wrote it, or delete the file and run the task again.",
+            ) from error
+
+
+def _flow_key(flow: str) -> str:
+    return f"flows/{escape(flow)}"
+
+
+def _plan_key(flow: str, digest: str) -> str:
+    return f"{_flow_key(flow)}/plans/{escape(digest)}.json"
+
+
+def _run_key(flow: str, run: str) -> str:
+    return f"{_flow_key(flow)}/runs/{escape(run)}"
+
+
+def _task_key(key: TaskKey) -> str:
+    return f"{_run_key(key.flow, key.run)}/tasks/{escape(key.step)}/{escape(key.task)}"
+
+
+def _attempt_key(key: TaskKey, attempt: int) -> str:
+    return f"{_task_key(key)}/{attempt}"
+
+
+def _microseconds(iso: str) -> int:
+    # Python 3.10 cannot read the Z.
+    time = datetime.fromisoformat(iso.replace("Z", "+00:00"))
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=timezone.utc)
+    passed = time - _EPOCH
+    return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
