@@ -63,6 +63,11 @@ class Node:
         return () if self.transition is None else tuple(dict.fromkeys(self.transition.targets))
 
     @property
+    def next_line(self) -> int:
+        """Line of ``self.next``; that of the ``def`` where there is none."""
+        return self.definition.body[-1].lineno if self.definition and self.targets else self.line
+
+    @property
     def recurs(self) -> bool:
         """Whether the step is a switch that can choose itself."""
         return self.kind == "switch" and self.name in self.targets
@@ -176,22 +181,29 @@ def _node(name: str, function: Callable[..., Any], is_end: bool, sources: Source
     definition = None if code is None else sources.function(code)
     transition: Transition | None = None
     problem: Problem | None = None
-    if definition is not None:
-        transition, problem = read_transition(definition)
-    else:
-        line = 0 if code is None else code.co_firstlineno
+    first = 0 if code is None else code.co_firstlineno
+    if code is None or code.co_name != name:
+        called = "something else than a function" if code is None else f"a function called {code.co_name!r}"
+        problem = Problem(
+            f"the step {name!r} is {called}",
+            first,
+            f"define it as def {name}(self); a decorator of your own needs functools.wraps.",
+        )
+    elif definition is None:
         problem = Problem(
             f"the source of the step {name!r} cannot be found",
-            line,
-            "define the step in a file, with def, and do not change the file after it is imported.",
+            first,
+            "keep the flow in a file, and do not change it while it runs.",
         )
-    if is_end and problem is not None and problem.missing:
-        transition, problem = Transition("end"), None
+    else:
+        transition, problem = read_transition(definition)
+        if is_end:
+            transition, problem = _last(name, definition, problem)
     return Node(
         name=name,
         function=function,
         file="" if code is None else code.co_filename,
-        line=definition.lineno if definition else 0 if code is None else code.co_firstlineno,
+        line=definition.lineno if definition else first,
         doc=(ast.get_docstring(definition) if definition else function.__doc__) or "",
         arguments=0 if code is None else code.co_argcount,
         declaration=declaration,
@@ -200,6 +212,15 @@ def _node(name: str, function: Callable[..., Any], is_end: bool, sources: Source
         code=code,
         definition=definition,
     )
+
+
+def _last(
+    name: str, definition: Definition, problem: Problem | None
+) -> tuple[Transition | None, Problem | None]:
+    if problem is not None and problem.missing:
+        return Transition("end"), None
+    line = definition.body[-1].lineno if problem is None else problem.line
+    return None, Problem(f"the last step {name!r} calls self.next()", line, "take the call out.")
 
 
 def _code_of(function: object) -> CodeType | None:

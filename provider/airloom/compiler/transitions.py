@@ -133,11 +133,10 @@ def assignments(definition: Definition) -> list[tuple[str, int]]:
     own = self_name(definition)
     found = [
         (node.attr, node.lineno)
-        for node in ast.walk(definition)
+        for node in _inside(definition, own)
         if isinstance(node, ast.Attribute)
         and isinstance(node.ctx, (ast.Store, ast.Del))
-        and isinstance(node.value, ast.Name)
-        and node.value.id == own
+        and _attribute(node, own)
     ]
     return sorted(found, key=lambda item: item[1])
 
@@ -158,9 +157,22 @@ def returns(definition: Definition) -> list[int]:
 def _calls(definition: Definition, own: str) -> list[ast.Call]:
     return [
         node
-        for node in ast.walk(definition)
+        for node in _inside(definition, own)
         if isinstance(node, ast.Call) and _attribute(node.func, own) == "next"
     ]
+
+
+def _inside(definition: Definition, own: str) -> Iterator[ast.AST]:
+    """Nodes of a step's body in which ``self`` is the flow; a class inside of it has its own self."""
+    waiting: list[ast.AST] = list(definition.body)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            arguments = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+            if any(argument.arg == own for argument in arguments):
+                continue
+        waiting.extend(ast.iter_child_nodes(node))
 
 
 def _attribute(node: ast.AST, own: str) -> str | None:
