@@ -114,11 +114,12 @@ class StepPlan:
 class ParameterPlan:
     """One parameter, as Airflow's form, the command line and the task read it.
 
-    ``schema`` is its JSON Schema. ``default`` is a JSON value; for a file it is the name of
+    ``attribute`` is where it stands on ``self``, ``name`` what people call it. ``schema`` is its JSON Schema. ``default`` is a JSON value; for a file it is the name of
     the file that was read at compile time, and ``digest`` names its bytes.
     """
 
     name: str
+    attribute: str
     type: ParameterType
     schema: dict[str, Json]
     required: bool = False

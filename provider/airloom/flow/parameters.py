@@ -93,6 +93,7 @@ class Parameter:
         separator: str | None = None,
     ) -> None:
         self.name = name
+        self.attribute = name
         self.default = default
         self.help = help or ""
         self.required = bool(required)
@@ -134,6 +135,7 @@ class Parameter:
             schema["type"] = [schema["type"], "null"]
         return ParameterPlan(
             name=self.name,
+            attribute=self.attribute,
             type=self.kind,
             schema=schema,
             required=self.required,
@@ -169,9 +171,12 @@ class Parameter:
             raise self.refused(f"its default is not JSON ({error})", "write JSON text, or a dict.") from error
         return value
 
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.attribute = name
+
     # A data descriptor: reading goes to the task's value, writing is refused.
     def __get__(self, flow: Any, owner: type | None = None) -> Any:
-        return self if flow is None else flow.airloom_parameter(self.name)
+        return self if flow is None else flow.airloom_parameter(self.attribute)
 
     def __set__(self, flow: Any, value: object) -> None:
         raise AttributeError(
@@ -218,6 +223,7 @@ class IncludeFile(Parameter):
         found = None if path is None else find_file(self.name, str(path), folder, self.place)
         return ParameterPlan(
             name=self.name,
+            attribute=self.attribute,
             type="file",
             schema=dict(_SCHEMAS["file"]),
             required=self.required,
@@ -337,10 +343,7 @@ def _caller() -> Place:
 
 
 def parameters_of(flow: type) -> dict[str, Parameter]:
-    """Parameters of a flow class in the order of their declaration, inherited ones first.
-
-    The keys are the attributes' names, which need not be the parameters' names.
-    """
+    """Parameters of a flow class by attribute, in the order of declaration, inherited ones first."""
     found: dict[str, Parameter] = {}
     for base in reversed(flow.__mro__):
         found |= {name: value for name, value in vars(base).items() if isinstance(value, Parameter)}

@@ -28,7 +28,7 @@ class Source(Protocol):
 class Frame(NamedTuple):
     """One level of `FlowSpec.foreach_stack`: index, number of splits, the item itself."""
 
-    index: int
+    index: int  # type: ignore[assignment] # Metaflow's name; hides tuple.index
     num_splits: int
     value: Any
 
@@ -298,7 +298,8 @@ class Inputs:
         return len(self._branches)
 
     def __getattr__(self, name: str) -> Input:
-        for branch in self.__dict__.get("_branches", ()):
+        branches: list[Input] = self.__dict__.get("_branches", [])
+        for branch in branches:
             if branch.airloom_step == name:
                 return branch
         raise AttributeError(f"no branch of this join ends with the step {name!r}")

@@ -5,6 +5,7 @@ imports Airflow: it is started as programs, and spoken to over HTTP.
 """
 
 from airloom.sandbox.airflow import Sandbox
-from airloom.sandbox.api import AirflowApi, ApiError, DagRun, TaskInstance
+from airloom.sandbox.api import AirflowApi, DagRun, TaskInstance
+from airloom.sandbox.http import ApiError
 
 __all__ = ["AirflowApi", "ApiError", "DagRun", "Sandbox", "TaskInstance"]

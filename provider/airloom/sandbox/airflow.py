@@ -16,7 +16,6 @@ import contextlib
 import json
 import logging
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -28,16 +27,18 @@ from types import FrameType, TracebackType
 from typing import NoReturn
 
 from airloom.errors import DeployError, InternalError
-from airloom.sandbox.api import AirflowApi, ApiError
+from airloom.sandbox.api import AirflowApi
 from airloom.sandbox.configuration import USER, airflow_environment, keep_secrets, write_private
+from airloom.sandbox.database import give_up_schedulers, migrate
+from airloom.sandbox.http import ApiError
 from airloom.sandbox.processes import end_all, free_ports, spawn, tail
 from airloom.sandbox.record import Record
 
 logger = logging.getLogger(__name__)
 
 _GRACE_S = 10.0
+_SERVER_GRACE_S = 1.0  # with all requests answered it takes 2 s more to end, for nothing
 _POLL_S = 0.1
-_VERSION = "from importlib.metadata import version; print(version('apache-airflow-core'))"
 
 
 class Sandbox:
@@ -77,6 +78,7 @@ class Sandbox:
     ) -> None:
         self.home = home.absolute()
         self.airflow_home = self.home / "airflow"
+        self._database = self.airflow_home / "airflow.db"
         self.dags_folder = self.airflow_home / "dags"
         self.plugins_folder = self.airflow_home / "plugins"
         self.logs_folder = self.home / "logs"
@@ -130,6 +132,7 @@ class Sandbox:
         try:
             self._end_leftovers()
             self.migrate(timeout_s)
+            give_up_schedulers(self._database)
             self._choose_ports()
             self._guard()
             since = datetime.now(timezone.utc)
@@ -155,27 +158,13 @@ class Sandbox:
         DeployError
             When Airflow is not installed in the interpreter, or its migration fails.
         """
-        version = self._airflow_version()
-        database, mark = self.airflow_home / "airflow.db", self.home / "migrated.txt"
-        if database.exists() and mark.exists() and mark.read_text() == version:
-            return
-        log = self._log("migrate", fresh=True)
-        program = spawn(
-            [str(self._python), "-m", "airflow", "db", "migrate"], self.environment, self.airflow_home, log
+        migrate(
+            self._python,
+            self.environment,
+            database=self._database,
+            log=self._log("migrate", fresh=True),
+            timeout_s=timeout_s,
         )
-        try:
-            code = program.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            code = -signal.SIGKILL
-        finally:
-            end_all([program.pid], self.airflow_home)
-            program.wait()
-        if code != 0:
-            self._fail("migrate", f"the migration of Airflow's database ended with {code}")
-        with contextlib.closing(sqlite3.connect(database)) as connection:
-            # Several processes write at once; with a rollback journal they lock each other out.
-            connection.execute("PRAGMA journal_mode=WAL")
-        mark.write_text(version)
 
     def stop(self, *, grace_s: float = _GRACE_S) -> None:
         """End all processes; with nothing running it does nothing.
@@ -196,15 +185,11 @@ class Sandbox:
         self._record.acquire()
         try:
             # The API server last: tasks that end report to it.
-            workers = [program for name, program in self._running.items() if name != "api-server"]
-            servers = [program for name, program in self._running.items() if name == "api-server"]
-            for programs in (workers, servers) if grace_s > 0 else ():
-                for program in programs:
-                    program.terminate()
-                deadline = time.monotonic() + grace_s
-                for program in programs:
-                    with contextlib.suppress(subprocess.TimeoutExpired):
-                        program.wait(max(0.0, deadline - time.monotonic()))
+            server = self._running.get("api-server")
+            workers = [program for program in self._running.values() if program is not server]
+            if grace_s > 0:
+                _terminate(workers, grace_s)
+                _terminate([server] if server else [], min(grace_s, _SERVER_GRACE_S))
             self._end_leftovers()
         finally:
             self._record.release()
@@ -243,25 +228,6 @@ class Sandbox:
         passwords = self.airflow_home / "passwords.json"
         if not passwords.exists():
             write_private(passwords, json.dumps({self.user: self.password}))
-
-    def _airflow_version(self) -> str:
-        try:
-            asked = subprocess.run(
-                [self._python, "-c", _VERSION],
-                env=self.environment,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-        except OSError as error:
-            asked = subprocess.CompletedProcess([], 1, "", str(error))
-        if asked.returncode != 0:
-            raise DeployError(
-                f"Airflow is not installed for this interpreter: {asked.stderr.strip().splitlines()[-1:]}",
-                where=str(self._python),
-                mend="install apache-airflow there.",
-            )
-        return asked.stdout.strip()
 
     def _wait(self, since: datetime, deadline: float) -> None:
         quick = AirflowApi(self.url, self.user, self.password, request_timeout_s=5.0)
@@ -330,6 +296,15 @@ class Sandbox:
         if self._former_handler is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             self._former_handler = None
+
+
+def _terminate(programs: list[subprocess.Popen[bytes]], grace_s: float) -> None:
+    for program in programs:
+        program.terminate()
+    deadline = time.monotonic() + grace_s
+    for program in programs:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            program.wait(max(0.0, deadline - time.monotonic()))
 
 
 def _exit(number: int, _frame: FrameType | None) -> NoReturn:

@@ -8,31 +8,18 @@ of them is newer than 3.1.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, ClassVar
-from urllib.error import HTTPError, URLError
-from urllib.parse import quote, urlencode
-from urllib.request import ProxyHandler, Request, build_opener
+from urllib.parse import quote
 
 from airloom.errors import DeployError
+from airloom.sandbox.http import AirflowHttp, ApiError, Json
 
-# Whatever the server sends; its shape is Airflow's, not ours.
-Json = dict[str, Any]
 FINISHED = frozenset({"success", "failed"})
-_PAGE = 100  # what a server with default settings gives at most
 _POLL_S = 0.2
-
-
-class ApiError(DeployError):
-    """Airflow refused a request; ``status`` is the HTTP status, 0 when it did not answer."""
-
-    kind: ClassVar[str] = "airflow_api"
-    status: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,54 +65,8 @@ class TaskInstance:
 OnChange = Callable[[list[TaskInstance]], None]
 
 
-class AirflowApi:
-    """Airflow's REST API as one user.
-
-    Parameters
-    ----------
-    url
-        Where the API server answers, e.g. ``http://127.0.0.1:8080``.
-    user, password
-        Login; the token is fetched at the first request and again when it has run out.
-    request_timeout_s
-        How long one request may take, in seconds.
-    """
-
-    def __init__(self, url: str, user: str, password: str, *, request_timeout_s: float = 30.0) -> None:
-        self.url = url.rstrip("/")
-        self.user = user
-        self._password = password
-        self._timeout_s = request_timeout_s
-        self._token: str | None = None
-        # A proxy of the host's environment must not get requests to 127.0.0.1.
-        self._opener = build_opener(ProxyHandler({}))
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, object] | None = None,
-        body: Mapping[str, object] | None = None,
-    ) -> Json:
-        """Send one request with the user's token; ``path`` is below ``/api/v2``.
-
-        Raises
-        ------
-        ApiError
-            When Airflow refuses it or does not answer.
-        """
-        for last in (False, True):
-            if self._token is None:
-                login = {"username": self.user, "password": self._password}
-                self._token = str(self._send("POST", "/auth/token", login)["access_token"])
-            try:
-                return self._send(method, f"/api/v2{path}" + _query(query), body)
-            except ApiError as error:
-                if last or error.status != HTTPStatus.UNAUTHORIZED:
-                    raise
-                self._token = None
-        raise AssertionError  # the second round returns or raises
+class AirflowApi(AirflowHttp):
+    """What Airflow knows and does, as one user sees it; made like `AirflowHttp`."""
 
     def health(self) -> Json:
         """State of the scheduler, the DAG processor and the database.
@@ -135,7 +76,7 @@ class AirflowApi:
         ApiError
             When Airflow does not answer.
         """
-        return self._send("GET", "/api/v2/monitor/health", None)
+        return self.send("GET", "/api/v2/monitor/health", None)
 
     def wait_for_dag(
         self, dag_id: str, timeout_s: float = 60.0, *, parsed_after: datetime | None = None
@@ -176,12 +117,12 @@ class AirflowApi:
 
     def import_errors(self) -> dict[str, str]:
         """DAG files that do not load, each with its traceback."""
-        errors = self._pages("/importErrors", "import_errors")
+        errors = self.pages("/importErrors", "import_errors")
         return {str(error["filename"]): str(error["stack_trace"]) for error in errors}
 
     def dag_versions(self, dag_id: str) -> list[Json]:
         """Versions that Airflow keeps of a DAG."""
-        return list(self._pages(_path("dags", dag_id, "dagVersions"), "dag_versions"))
+        return list(self.pages(_path("dags", dag_id, "dagVersions"), "dag_versions"))
 
     def trigger(
         self, dag_id: str, conf: Mapping[str, object] | None = None, run_id: str | None = None
@@ -216,7 +157,7 @@ class AirflowApi:
 
     def task_instances(self, dag_id: str, run_id: str) -> list[TaskInstance]:
         """All task instances of a run, by task id and map index."""
-        found = self._pages(_path("dags", dag_id, "dagRuns", run_id, "taskInstances"), "task_instances")
+        found = self.pages(_path("dags", dag_id, "dagRuns", run_id, "taskInstances"), "task_instances")
         return sorted(
             (
                 TaskInstance(
@@ -338,49 +279,9 @@ class AirflowApi:
         path = _path("dags", dag_id, "dagRuns", run_id, "taskInstances", task_id, "xcomEntries", key)
         return self.request("GET", path, query={"map_index": map_index})["value"]
 
-    def _pages(self, path: str, key: str) -> Iterator[Json]:
-        seen = 0
-        while True:
-            answer = self.request("GET", path, query={"limit": _PAGE, "offset": seen})
-            yield from answer[key]
-            seen += len(answer[key])
-            if not answer[key] or seen >= answer["total_entries"]:
-                return
-
-    def _send(self, method: str, path: str, body: Mapping[str, object] | None) -> Json:
-        headers = {"Accept": "application/json"}
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        if self._token is not None:
-            headers["Authorization"] = f"Bearer {self._token}"
-        data = None if body is None else json.dumps(body).encode()
-        request = Request(self.url + path, data=data, headers=headers, method=method)  # noqa: S310 - http only
-        try:
-            with self._opener.open(request, timeout=self._timeout_s) as answer:
-                text = answer.read()
-        except HTTPError as error:
-            with error:
-                said = error.read().decode(errors="replace")
-            raise self._refused(method, path, error.code, said) from None
-        except (URLError, TimeoutError, ConnectionError) as error:
-            raise self._refused(method, path, 0, str(error)) from error
-        return json.loads(text) if text else {}
-
-    def _refused(self, method: str, path: str, status: int, said: str) -> ApiError:
-        what = f"Airflow refused {method} {path} with {status}: {said[:2000]}"
-        if status == 0:
-            what = f"Airflow did not answer {method} {path}: {said}"
-        error = ApiError(what, where=self.url, mend="look at what it says, and at the log of the API server.")
-        error.status = status
-        return error
-
 
 def _path(*parts: str) -> str:
     return "".join("/" + quote(part, safe="") for part in parts)
-
-
-def _query(query: Mapping[str, object] | None) -> str:
-    return "?" + urlencode(query) if query else ""
 
 
 def _moment(text: str) -> datetime:

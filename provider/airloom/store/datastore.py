@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from airloom import codec
 from airloom.digests import Digest, digest_of
 from airloom.errors import AlreadyExists, CorruptBlob, NotFound
-from airloom.names import escape, unescape
+from airloom.names import escape, indices_of, unescape
 from airloom.plan import Plan
 from airloom.settings import Settings, Verify
 from airloom.store import artifacts
@@ -204,7 +204,7 @@ class Datastore:
     def tasks(self, flow: str, run: str, step: str) -> list[str]:
         """Name the tasks of a step that were begun, in the order of their indices."""
         names = self._names(f"{_run_key(flow, run)}/tasks/{escape(step)}")
-        return sorted(names, key=lambda task: [int(part) for part in task.split(".")])
+        return sorted(names, key=lambda task: indices_of(task, 1))
 
     def claim(self, key: TaskKey, make: Callable[[int], BeginRecord]) -> int:
         """Begin a new attempt, which nobody else can begin.
@@ -323,7 +323,7 @@ class Datastore:
         return decompress(self._objects.get(f"{_attempt_key(key, attempt)}/log"))
 
     def _numbers(self, key: TaskKey) -> list[int]:
-        return sorted(int(name) for name in self._objects.children(_task_key(key)))
+        return sorted(int(name) for name in self._objects.children(_task_key(key)) if name.isdecimal())
 
     def _names(self, folder: str) -> list[str]:
         return sorted(unescape(name) for name in self._objects.children(folder))

@@ -9,24 +9,21 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import fields, is_dataclass
-from datetime import date, time, timedelta, tzinfo
-from decimal import Decimal
 from enum import Enum
-from fractions import Fraction
 from itertools import islice
-from pathlib import PurePath
 from types import FunctionType
 
 LONGEST = 200
-_PRINTED = (complex, date, time, timedelta, tzinfo, Decimal, Fraction, PurePath, range)
+_PRINTED = frozenset(("datetime", "decimal", "fractions", "pathlib", "uuid", "zoneinfo"))
+_KNOWN = ("builtins", "collections")
 _SHOWN = 8
 
 
 def type_name(value: object) -> str:
     """Qualified name of a value's type, without a module for the built-in ones.
 
-    >>> type_name(1), type_name(PurePath())
-    ('int', 'pathlib.PurePosixPath')
+    >>> type_name(1), type_name(reprlib.aRepr)
+    ('int', 'reprlib.Repr')
     """
     return class_name(type(value))
 
@@ -69,7 +66,8 @@ def _described(value: object) -> str:
     if isinstance(value, (bytes, bytearray)):
         return f"{type_name(value)} of {len(value)}: {_Short().repr(bytes(value[:40]))}"
     if isinstance(value, (Mapping, Sequence, Set)) and not isinstance(value, range):
-        return f"{type_name(value)} of {len(value)}: {_Short().repr(value)}"
+        length = f"{type_name(value)} of {len(value)}"
+        return f"{length}: {_Short().repr(value)}" if type(value).__module__ in _KNOWN else length
     return _Short().repr(value)
 
 
@@ -97,12 +95,30 @@ class _Short(reprlib.Repr):
     def repr1(self, x: object, level: int) -> str:
         # By class, not by the class's name as reprlib does it: a user's class may be called "list".
         kind = type(x)
-        if kind.__module__ in ("builtins", "collections") and hasattr(self, f"repr_{kind.__name__}"):
+        if kind.__module__ in _KNOWN and hasattr(self, f"repr_{kind.__name__}"):
             return super().repr1(x, level)
         return self.repr_instance(x, level)
 
+    # reprlib sorts all keys and items to show the first few.
+    def repr_dict(self, x: dict[object, object], level: int) -> str:
+        if level <= 0:
+            return "{...}"
+        shown = [
+            f"{self.repr1(k, level - 1)}: {self.repr1(v, level - 1)}" for k, v in islice(x.items(), _SHOWN)
+        ]
+        return f"{{{', '.join(shown + ['...'] * (len(x) > _SHOWN))}}}"
+
+    def repr_set(self, x: Set[object], level: int) -> str:
+        if level <= 0 or not x:
+            return "{...}" if x else "set()"
+        shown = [self.repr1(item, level - 1) for item in islice(x, _SHOWN)]
+        return f"{{{', '.join(shown + ['...'] * (len(x) > _SHOWN))}}}"
+
+    def repr_frozenset(self, x: Set[object], level: int) -> str:
+        return f"frozenset({self.repr_set(x, level)})"
+
     def repr_instance(self, x: object, level: int) -> str:
-        if x is None or isinstance(x, (bool, float, _PRINTED)):
+        if x is None or isinstance(x, (bool, float, complex, range)) or type(x).__module__ in _PRINTED:
             return _cut(repr(x))
         if isinstance(x, Enum):
             return f"{class_name(type(x))}.{x.name}"

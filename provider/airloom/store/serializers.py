@@ -80,7 +80,7 @@ class Encoded:
     preview: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Loaded:
     """A value that was loaded, and what is needed to tell whether it is still the same.
 
@@ -393,9 +393,14 @@ def _is_second_look(again: bytes, record: ArtifactRecord, fetch: Callable[[], me
     """
     if record.size > _SECOND_LOOK:
         return False
-    stored = fetch()
-    inband, buffers = _split(_decompressed(stored) if record.compression else stored)
-    return pickled(unpickled(inband, buffers))[0] == again
+    try:
+        stored = fetch()
+        inband, buffers = _split(_decompressed(stored) if record.compression else stored)
+        return pickled(unpickled(inband, buffers))[0] == again
+    except MemoryError:
+        raise
+    except Exception:
+        return False
 
 
 def _is_untouched(

@@ -40,6 +40,12 @@ def explain(name: str, value: object, error: Exception, save: Callable[[object],
     save
         Saves a value, or raises.
     """
+    if isinstance(error, RecursionError) or "recursion" in str(error):
+        return ArtifactError(
+            f"self.{name} of type {type_name(value)} is nested too deeply to be saved",
+            where=f"self.{name}",
+            mend="save it as a flat list or a table.",
+        )
     path, part = "", value
     for _ in range(_DEEPEST):
         for step, child in islice(_children(part), _MOST_ITEMS):
@@ -49,16 +55,11 @@ def explain(name: str, value: object, error: Exception, save: Callable[[object],
         else:
             break
     kind = type_name(part)
-    subject = f"{name}{path} of type {kind}"
-    if isinstance(error, RecursionError) or "recursion" in str(error):
-        return ArtifactError(
-            f"{name} of type {type_name(value)} is nested too deeply to be saved",
-            where=f"self.{name}",
-            mend="save it as a flat list or a table.",
-        )
     reason = "" if kind in str(error) else f": {type(error).__name__}: {str(error)[:300]}"
     mend = next((text for start, text in _MENDS if kind.startswith(start)), _MEND)
-    return ArtifactError(f"self.{subject} cannot be saved{reason}", where=f"self.{name}{path}", mend=mend)
+    return ArtifactError(
+        f"self.{name}{path} of type {kind} cannot be saved{reason}", where=f"self.{name}{path}", mend=mend
+    )
 
 
 def _can(save: Callable[[object], object], value: object) -> bool:

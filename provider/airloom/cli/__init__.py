@@ -1,0 +1,1 @@
+"""The command line: ``airloom ...`` and ``python my_flow.py ...``."""

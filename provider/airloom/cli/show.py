@@ -1,0 +1,89 @@
+"""A plan for people: as text, as a Mermaid or dot drawing, as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from airloom.plan import Plan, StepPlan
+
+_SHAPES = {"foreach": "[[{}]]", "parallel": "[[{}]]", "switch": "{{{}}}"}
+
+
+def render(plan: Plan, form: str) -> str:
+    """Draw a plan; ``form`` is text, mermaid, dot or json."""
+    if form == "json":
+        return json.dumps(json.loads(plan.to_bytes()), indent=2, ensure_ascii=False)
+    lines = {"text": _text, "mermaid": _mermaid, "dot": _dot}[form]
+    return "\n".join(lines(plan))
+
+
+def _text(plan: Plan) -> Iterator[str]:
+    yield plan.flow + (f": {plan.doc.splitlines()[0]}" if plan.doc else "")
+    for parameter in plan.parameters:
+        default = "required" if parameter.required else f"default {parameter.default!r}"
+        yield f"  parameter {parameter.name} ({parameter.type}, {default}) {parameter.help}".rstrip()
+    if plan.schedule is not None:
+        yield f"  schedule {plan.schedule.cron} in {plan.schedule.timezone}"
+    for step in plan.steps:
+        yield ""
+        yield f"{'  ' * step.depth}{step.name}{_facts(step)}"
+        if step.doc:
+            yield f"{'  ' * step.depth}  {step.doc.splitlines()[0]}"
+        if step.transition.targets:
+            yield f"{'  ' * step.depth}  => {_arrow(step)}"
+
+
+def _facts(step: StepPlan) -> str:
+    facts = []
+    if step.joins is not None:
+        facts.append(f"joins {step.joins}")
+    if step.retry.times:
+        facts.append(f"retries {step.retry.times}")
+    if step.catch is not None:
+        facts.append("catches")
+    if step.timeout_s is not None:
+        facts.append(f"timeout {step.timeout_s:g} s")
+    sizes = {"vCPU": step.resources.cpu, "MiB": step.resources.memory_mib, "GPU": step.resources.gpu}
+    facts += [f"{size:g} {unit}" for unit, size in sizes.items() if size]
+    return f" ({', '.join(facts)})" if facts else ""
+
+
+def _arrow(step: StepPlan) -> str:
+    transition = step.transition
+    if transition.kind == "foreach":
+        return f"{transition.targets[0]} for each of {transition.variable}"
+    if transition.kind == "switch":
+        cases = ", ".join(f"{case.value!r}: {case.target}" for case in transition.cases)
+        return f"by {transition.variable}: {cases}"
+    return ", ".join(transition.targets)
+
+
+def _edges(plan: Plan) -> Iterator[tuple[str, str, str]]:
+    for step in plan.steps:
+        transition = step.transition
+        if transition.kind == "switch":
+            yield from ((step.name, case.target, str(case.value)) for case in transition.cases)
+        else:
+            label = transition.variable or "" if transition.kind == "foreach" else ""
+            yield from ((step.name, target, label) for target in transition.targets)
+
+
+def _mermaid(plan: Plan) -> Iterator[str]:
+    yield "flowchart TD"
+    for step in plan.steps:
+        # "end" is a word of Mermaid's own, so every id carries a letter in front.
+        yield f"    s_{step.name}" + _SHAPES.get(step.transition.kind, "[{}]").format(step.name)
+    for source, target, label in _edges(plan):
+        yield f"    s_{source} -->" + (f"|{label}|" if label else "") + f" s_{target}"
+
+
+def _dot(plan: Plan) -> Iterator[str]:
+    yield f'digraph "{plan.flow}" {{'
+    yield "    node [shape=box]"
+    for step in plan.steps:
+        shape = {"foreach": "box3d", "switch": "diamond"}.get(step.transition.kind)
+        yield f'    "{step.name}"' + (f" [shape={shape}]" if shape else "")
+    for source, target, label in _edges(plan):
+        yield f'    "{source}" -> "{target}"' + (f' [label="{label}"]' if label else "")
+    yield "}"

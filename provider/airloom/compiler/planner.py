@@ -1,0 +1,128 @@
+"""From a flow class to its plan: the graph, checked, with everything that the decorators say."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airloom.compiler.checks import check
+from airloom.compiler.graph import Graph, Placement, build, placements
+from airloom.compiler.package import CodePackage, pack
+from airloom.errors import FlowError, Place
+from airloom.flow.declarations import flow_declaration
+from airloom.flow.parameters import IncludeFile, ParameterContext, find_file, parameters_of
+from airloom.flow.spec import constants_of
+from airloom.plan import ParameterPlan, Plan, StepPlan, Transition
+from airloom.version import __version__
+
+if TYPE_CHECKING:
+    from airloom.settings import Settings
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A plan, and what it names by digest: the code package and the files that come with parameters."""
+
+    plan: Plan
+    package: CodePackage
+    files: dict[str, bytes]
+
+
+def compile_flow(flow: type, settings: Settings) -> Compiled:
+    """Compile a flow class.
+
+    Raises
+    ------
+    CheckFailed
+        With everything that is wrong with the flow's graph and parameters.
+    FlowError
+        When its code cannot be packed, or a parameter's default is not of its type.
+    """
+    graph = build(flow)
+    check(graph)
+    source = source_file(flow)
+    package = pack(source, suffixes=settings.suffixes, limit_mib=int(settings.package_limit_mib))
+    parameters, files = _parameters(flow, source.parent, settings.user_name)
+    places = placements(graph)
+    plan = Plan(
+        flow=flow.__name__,
+        module=source.stem,
+        steps=tuple(_step(graph, name, places[name]) for name in graph.nodes),
+        start=str(graph.start),
+        end=str(graph.end),
+        parameters=parameters,
+        constants=constants_of(flow),
+        schedule=flow_declaration(flow).schedule,
+        code=package.digest,
+        doc=_dedent(flow.__dict__.get("__doc__") or ""),
+        airloom_version=__version__,
+    )
+    return Compiled(plan, package, files)
+
+
+def source_file(flow: type) -> Path:
+    """File that defines a flow class.
+
+    Raises
+    ------
+    FlowError
+        When the class comes from no file, or from one that cannot be imported by name.
+    """
+    file = getattr(sys.modules.get(flow.__module__), "__file__", None)
+    if file is None:
+        raise FlowError(
+            f"the flow {flow.__name__} is not defined in a file",
+            where=flow.__module__,
+            mend="write the class into a .py file of its own.",
+        )
+    path = Path(file)
+    if not path.stem.isidentifier():
+        raise FlowError(
+            f"the file {path.name!r} cannot be imported by its name",
+            where=Place(str(path)),
+            mend=f"rename it, e.g. to {''.join(c if c.isalnum() else '_' for c in path.stem)}.py.",
+        )
+    return path
+
+
+def _parameters(flow: type, folder: Path, user: str) -> tuple[tuple[ParameterPlan, ...], dict[str, bytes]]:
+    plans: list[ParameterPlan] = []
+    files: dict[str, bytes] = {}
+    for parameter in parameters_of(flow).values():
+        context = ParameterContext(flow.__name__, parameter.name, user)
+        plan = parameter.to_plan(context, folder)
+        plans.append(plan)
+        if isinstance(parameter, IncludeFile) and plan.digest is not None:
+            path = parameter.default(context) if callable(parameter.default) else parameter.default
+            files[plan.digest] = find_file(plan.name, str(path), folder, parameter.place).read_bytes()
+    return tuple(plans), files
+
+
+def _step(graph: Graph, name: str, place: Placement) -> StepPlan:
+    node = graph.nodes[name]
+    said = node.declaration
+    return StepPlan(
+        name=name,
+        transition=node.transition or Transition("end"),
+        parents=place.parents,
+        joins=place.joins,
+        splits=place.splits,
+        foreaches=place.foreaches,
+        doc=_dedent(node.doc),
+        line=node.line,
+        target=said.target,
+        resources=said.resources,
+        retry=said.retry,
+        catch=said.catch,
+        timeout_s=said.timeout_s,
+        variables=dict(said.variables),
+    )
+
+
+def _dedent(doc: str) -> str:
+    first, _, rest = doc.strip().partition("\n")
+    lines = rest.splitlines()
+    margin = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
+    return "\n".join([first, *(line[margin:].rstrip() for line in lines)]).strip()
