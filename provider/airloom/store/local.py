@@ -305,7 +305,7 @@ _PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY,
 
 
 def _translated(error: OSError, where: str, done: str) -> StoreError:
-    if isinstance(error, FileNotFoundError):
+    if done == "read" and isinstance(error, FileNotFoundError):
         return missing(where)
     number = error.errno or 0
     kind = StoreUnavailable if number in _PASSING else StoreError
