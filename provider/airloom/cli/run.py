@@ -8,6 +8,7 @@ from pathlib import Path
 from airloom.cli.progress import reporter
 from airloom.codec import Json
 from airloom.compiler.planner import Compiled, compile_flow
+from airloom.deploy import save
 from airloom.flow.spec import FlowSpec
 from airloom.runtime.local import Executor, ForkingExecutor, InProcessExecutor, LocalRun
 from airloom.runtime.start import begin, new_run, run_parameters
@@ -66,14 +67,6 @@ def stored(given: dict[str, Json | bytes], datastore: Datastore) -> dict[str, Js
         name: {"digest": datastore.save_code(value), "name": "given as file"} if isinstance(value, bytes) else value
         for name, value in given.items()
     }
-
-
-def save(compiled: Compiled, datastore: Datastore) -> None:
-    """Put a plan and all that it names into the store: the bytes first, then the plan."""
-    datastore.save_code(compiled.package.archive)
-    for data in compiled.files.values():
-        datastore.save_code(data)
-    datastore.save_plan(compiled.plan)
 
 
 def _imported(file: Path, flow: type[FlowSpec]) -> type[FlowSpec]:

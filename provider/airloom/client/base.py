@@ -45,6 +45,7 @@ class ClientObject(ABC):
 
     _spec: Pathspec
     _facts: RunFacts
+    _attempt: int | None = None
 
     def __init__(self, pathspec: str, *, datastore: Where | None = None) -> None:
         self._spec = _parse(pathspec, self._depth, type(self).__name__)
@@ -57,10 +58,11 @@ class ClientObject(ABC):
             ClientObject._by_depth[depth] = cls
 
     @classmethod
-    def _at(cls: type[S], spec: Pathspec, facts: RunFacts) -> S:
+    def _at(cls: type[S], spec: Pathspec, facts: RunFacts, attempt: int | None = None) -> S:
         made = cls.__new__(cls)
         made._spec = spec
         made._facts = facts
+        made._attempt = attempt
         return made
 
     @property
@@ -110,11 +112,8 @@ class ClientObject(ABC):
         assert isinstance(parent, Container)  # noqa: S101 - all but an artifact are
         return parent
 
-    def _options(self) -> dict[str, int]:
-        return {}
-
     def __reduce__(self) -> tuple[object, ...]:
-        return _revive, (type(self), self._spec, self._facts.datastore.root, self._options())
+        return _revive, (type(self), self.path_components, self._facts.datastore.root, self._attempt)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ClientObject) and self.pathspec == other.pathspec
@@ -123,8 +122,8 @@ class ClientObject(ABC):
         return hash(self.pathspec)
 
     def __repr__(self) -> str:
-        options = "".join(f", {name}={value!r}" for name, value in self._options().items())
-        return f"{type(self).__name__}({self.pathspec!r}{options})"
+        attempt = "" if self._attempt is None else f", attempt={self._attempt}"
+        return f"{type(self).__name__}({self.pathspec!r}{attempt})"
 
 
 C = TypeVar("C", bound=ClientObject, covariant=True)
@@ -166,7 +165,7 @@ class Container(ABC, Generic[C]):
             When there is none; the nearest id that there is, is told.
         """
         child = self._child(name)
-        if name not in self or not child._exists():
+        if not name or "/" in name or not child._exists():
             raise self._missing(name)
         return child
 
@@ -192,8 +191,6 @@ def _parse(pathspec: str, depth: int, kind: str) -> Pathspec:
     return spec
 
 
-def _revive(cls: type[ClientObject], spec: Pathspec, root: str, options: dict[str, int]) -> ClientObject:
-    made = cls._at(spec, RunFacts(resolve(root), spec.flow, spec.run or ""))
-    for name, value in options.items():
-        setattr(made, f"_{name}", value)
-    return made
+def _revive(cls: type[ClientObject], parts: list[str], root: str, attempt: int | None) -> ClientObject:
+    spec = Pathspec(*parts)
+    return cls._at(spec, RunFacts(resolve(root), spec.flow, spec.run or ""), attempt)

@@ -32,9 +32,12 @@ def check(graph: Graph) -> None:
     """
     findings = [finding for rule in (*STEP_RULES, *PARAMETER_RULES) for finding in rule(graph)]
     if _readable(graph):
-        findings += [finding for rule in PATH_RULES for finding in rule(graph)]
-        if not _cycles(graph) and all(node.arguments in (1, 2) for node in graph.nodes.values()):
-            findings += balance(graph)
+        circles = list(no_loops(graph))
+        findings += circles
+        if not circles and not _cycles(graph):
+            findings += reachable(graph)
+            if all(node.arguments in (1, 2) for node in graph.nodes.values()):
+                findings += balance(graph)
     if findings:
         findings.sort(key=lambda finding: _position(graph, finding))
         raise CheckFailed(findings, where=Place(graph.file, graph.line))
@@ -175,10 +178,10 @@ def end_is_no_join(graph: Graph) -> Iterator[FlowError]:
 
 def transitions(graph: Graph) -> Iterator[FlowError]:
     """Refuse a step that does not end with one ``self.next`` in one of its forms."""
-    told = graph.end is None and len(graph.nodes) > 1 and len(_open_ends(graph)) == 1
-    marks = any(node.declaration.end for node in graph.nodes.values())
+    told = graph.end is None and len(_open_ends(graph)) == 1
     for node in graph.nodes.values():
-        if node.problem is not None and not (node.problem.missing and told and not marks):
+        silent = node.problem is not None and node.problem.missing and (told or node.declaration.end)
+        if node.problem is not None and not silent:  # first_and_last tells the silent ones
             yield _finding(node, node.problem.what, node.problem.mend, node.problem.line)
 
 
@@ -372,7 +375,11 @@ def reachable(graph: Graph) -> Iterator[FlowError]:
 def balance(graph: Graph) -> Iterator[FlowError]:
     """Refuse a split that is not closed by one join in which all its branches meet."""
     end = graph.nodes[str(graph.end)]
+    told: set[str] = set()
     for clash in walk(graph).clashes:
+        if clash.kind == "end_inside" and told.issuperset(clash.splits):
+            continue  # it is open because a join before it does not close it
+        told.update(clash.splits)
         node = graph.nodes[clash.step]
         parents = [other for other in graph.nodes.values() if clash.step in other.targets]
         behind_switch = node.is_join and any(other.kind == "switch" for other in parents)
@@ -433,4 +440,3 @@ STEP_RULES: tuple[Rule, ...] = (
     step_before_join,
     parallel_steps,
 )
-PATH_RULES: tuple[Rule, ...] = (no_loops, reachable)

@@ -12,7 +12,10 @@ from airloom.plan import Case, Transition
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef
 
-FORMS = "self.next(self.a), (self.a, self.b), (self.a, foreach='xs') or ({'k': self.a, ...}, condition='x')"
+FORMS = (
+    "self.next(self.a), self.next(self.a, self.b), self.next(self.a, foreach='xs') "
+    "or self.next({'k': self.a, ...}, condition='x')"
+)
 
 _KEYWORDS = ("foreach", "condition", "num_parallel", "allow_empty")
 _BLOCKS = {

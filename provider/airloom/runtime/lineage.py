@@ -131,11 +131,30 @@ class Lineage:
     def _leads_to(self, parent: Parent, step: str) -> bool:
         return step in parent.done.outcome.targets
 
-    def _live(self, name: str, indices: Indices) -> bool:
+    def chosen(self, step: StepPlan, indices: Indices) -> bool:
         """Say whether the current choices of all switches above lead to this task."""
+        return self._live(step.name, indices)
+
+    def indices(self, split: StepPlan) -> list[Indices]:
+        """Indices of all tasks of a foreach's body, in order; of an arm that is not chosen there are none."""
+        outer: list[Indices] = [()]
+        for name in (*split.foreaches, split.name):
+            found = [(at, self.task(name, at)) for at in outer if self._live(name, at)]
+            outer = [
+                (*at, number)
+                for at, task in found
+                if task is not None
+                for number in range(task.done.outcome.cardinality or 0)
+            ]
+        return outer
+
+    def _live(self, name: str, indices: Indices) -> bool:
         step = self._plan.step(name)
+        if step.joins is not None:
+            # A join lies where its split lies; whether its branches ran is another question.
+            return self._live(step.joins, indices)
         above = [parent for parent in step.parents if parent != name]
-        if name == self._plan.start or step.joins is not None or not above:
+        if name == self._plan.start or not above:
             return True
         for parent in above:
             at = self._indices_at(parent, indices)

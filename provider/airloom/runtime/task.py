@@ -59,6 +59,7 @@ class TaskResult:
     pathspec: str
     attempt: int
     outcome: Outcome
+    artifacts: tuple[str, ...]
     caught: bool
 
 
@@ -140,7 +141,7 @@ class Task:
             caught=caught,
         )
         self.datastore.commit(self.key, self.attempt, done)
-        return TaskResult(self.key.pathspec, self.attempt, outcome, caught)
+        return TaskResult(self.key.pathspec, self.attempt, outcome, tuple(records), caught)
 
     # -- before the user's code ----------------------------------------------------------
 

@@ -84,6 +84,13 @@ class AirflowHttp:
                 return
 
     def send(self, method: str, path: str, body: Mapping[str, object] | None) -> Json:
+        """Send one request as it is: with a token only when there is one already.
+
+        Raises
+        ------
+        ApiError
+            When Airflow refuses it or does not answer.
+        """
         headers = {"Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json"

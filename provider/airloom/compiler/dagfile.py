@@ -1,0 +1,444 @@
+"""From a plan to the text of its Airflow DAG, through the Jinja2 templates of `airloom.dag_templates`.
+
+What the templates get is laid out here: Airflow refuses to map inside a mapped group, so the
+steps of a foreach's body are cut at every barrier into *segments*, each of them one mapped task
+or one mapped task group over the index paths of its foreach.
+"""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airloom.codec import Json
+from airloom.errors import DeployError, FlowError
+from airloom.names import did_you_mean
+from airloom.plan import ParameterPlan, Plan, StepPlan
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+WIDTH = 104
+_TAKEN = {"dag", "DAG", "Param", "StepOperator", "IndicesOperator", "datetime", "timedelta", "task_group"}
+_TAKEN |= {"ZoneInfo", "index", "PLAN"}
+_OPERATORS = "airloom.operators.step"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One operator call: its variable, its task id and its arguments as Python text."""
+
+    variable: str
+    operator: str
+    task_id: str
+    arguments: tuple[tuple[str, str], ...]
+
+
+@dataclass
+class Unit:
+    """What stands at the DAG's top level: a task, a mapped task, or a mapped group of tasks.
+
+    ``over`` is the Python text of the index paths that a mapped unit expands over.
+    """
+
+    variable: str
+    calls: list[Call]
+    function: str = ""
+    over: str | None = None
+    title: str = ""
+    edges: list[str] = field(default_factory=list)
+
+    @property
+    def is_group(self) -> bool:
+        """Whether several tasks are mapped together, depth first."""
+        return self.over is not None and bool(self.function)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """All that the templates print, besides the plan itself."""
+
+    units: list[Unit]
+    edges: list[str]
+    imports: list[str]
+
+
+def render(plan: Plan, *, dag_id: str | None = None, templates: Path | None = None) -> str:
+    """Text of the DAG file of a plan; the same plan gives the same bytes.
+
+    Parameters
+    ----------
+    templates
+        Folder whose templates come before Airloom's; a ``dag.py.j2`` there may extend
+        ``airloom/dag.py.j2`` and fill its blocks.
+
+    Raises
+    ------
+    FlowError
+        When Airflow cannot run the plan.
+    DeployError
+        When a template of the folder cannot be rendered.
+    """
+    from jinja2 import TemplateError
+
+    refuse(plan)
+    try:
+        template = _environment(templates).get_template("dag.py.j2")
+        text = template.render(
+            plan=plan, dag_id=dag_id or plan.flow, layout=lay_out(plan), params=list(map(_param, plan.parameters))
+        )
+    except TemplateError as error:
+        raise DeployError(
+            f"the DAG file cannot be rendered: {error}",
+            where=str(templates or "airloom.dag_templates"),
+            mend="mend the template.",
+        ) from error
+    return text.rstrip() + "\n"
+
+
+def refuse(plan: Plan) -> None:
+    """Refuse what Airflow cannot run, before anything is written.
+
+    Raises
+    ------
+    FlowError
+        When it cannot.
+    """
+    for step in plan.steps:
+        if step.transition.kind == "parallel":
+            raise FlowError(
+                "num_parallel is not offered in Airflow by this version of Airloom",
+                where=f"{plan.module}.py:{step.line}, step {step.name!r}",
+                mend="use a foreach, or run the flow locally.",
+            )
+        if step.name in step.transition.targets:
+            raise FlowError(
+                "a step that leads back to itself is not offered in Airflow by this version of Airloom",
+                where=f"{plan.module}.py:{step.line}, step {step.name!r}",
+                mend="loop inside of the step.",
+            )
+    for parameter in plan.parameters:
+        if plan.schedule is not None and parameter.required and parameter.default is None:
+            raise FlowError(
+                f"the flow has a schedule, and its parameter {parameter.name!r} no default",
+                where=f"{plan.module}.py:{parameter.line}",
+                mend="give the parameter a default: nobody is there to fill it in when the schedule fires.",
+            )
+
+
+def _environment(templates: Path | None) -> Environment:
+    from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, PrefixLoader, StrictUndefined
+
+    own = PackageLoader("airloom.dag_templates", "")
+    loaders = [PrefixLoader({"airloom": own}), own]
+    environment = Environment(
+        loader=ChoiceLoader([FileSystemLoader(templates), *loaders] if templates else loaders),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701 - the output is Python; every value passes through `python`
+    )
+    environment.filters["python"] = python
+    environment.filters["docstring"] = docstring
+    return environment
+
+
+def python(value: object, indent: int = 4) -> str:
+    """Python literal of a JSON value, in double quotes, wrapped where it is long.
+
+    >>> python({"a": [1, None, True]})
+    '{"a": [1, None, True]}'
+    """
+    flat = _flat(value)
+    if len(flat) + indent <= WIDTH or not isinstance(value, (list, dict)) or not value:
+        return flat
+    pad = " " * (indent + 4)
+    items = [f"{_flat(key)}: {python(item, indent + 4)}" for key, item in sorted(value.items())] if (
+        isinstance(value, dict)
+    ) else [python(item, indent + 4) for item in value]
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    return opening + "\n" + "".join(f"{pad}{item},\n" for item in items) + " " * indent + closing
+
+
+def _flat(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_flat(key)}: {_flat(item)}" for key, item in sorted(value.items())) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flat, value)) + "]"
+    if isinstance(value, str):
+        text = repr(value)
+        # repr falls back to single quotes; the file's own style is double ones where both are as plain.
+        return f'"{text[1:-1]}"' if text.startswith("'") and '"' not in text and "\\'" not in text else text
+    return repr(value)
+
+
+def docstring(text: str) -> str:
+    """Text that is safe between three double quotes."""
+    safe = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    return safe + " " if safe.endswith('"') else safe
+
+
+# -- laying out ---------------------------------------------------------------------------
+
+
+def lay_out(plan: Plan) -> Layout:
+    """Cut a plan into the units of its DAG."""
+    names = _Names(plan)
+    segments = _segments(plan)
+    units: list[Unit] = []
+    unit_of: dict[str, str] = {}
+    flattened: dict[str, str] = {}
+    for (region, _), steps in segments.items():
+        if not region:
+            (step,) = steps
+            unit = Unit(names.step[step.name], [_call(plan, step, names)])
+        else:
+            over = _over(plan, region, names, flattened, units)
+            unit = _mapped(plan, region, steps, names, over)
+        units.append(unit)
+        unit_of |= {step.name: unit.variable for step in steps}
+    edges = _edges(plan, segments, names, unit_of, flattened)
+    return Layout(units, _chains(edges), _imports(plan, units))
+
+
+Region = tuple[str, ...]
+
+
+def _segments(plan: Plan) -> dict[tuple[Region, int | str], list[StepPlan]]:
+    """Steps by the foreaches around them and the barriers before them, in topological order.
+
+    Outside of every foreach each step is a segment of its own.
+    """
+    number: dict[str, int] = {}
+    found: dict[tuple[Region, int | str], list[StepPlan]] = {}
+    for step in plan.steps:
+        same = [number[p] for p in step.parents if p in number and plan.step(p).foreaches == step.foreaches]
+        after = [number[step.joins] + 1] if step.joins and _is_foreach(plan, step.joins) else []
+        number[step.name] = max([0, *same, *after])
+        place: int | str = number[step.name] if step.foreaches else step.name
+        found.setdefault((step.foreaches, place), []).append(step)
+    return found
+
+
+def _is_foreach(plan: Plan, name: str) -> bool:
+    return plan.step(name).transition.kind == "foreach"
+
+
+class _Names:
+    """Python names for steps and groups: those of the flow wherever Python allows it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._used = set(_TAKEN)
+        self.step = {step.name: self.fresh(step.name) for step in plan.steps}
+        self.ids = {step.name for step in plan.steps}
+
+    def fresh(self, wanted: str) -> str:
+        name = wanted + "_" if keyword.iskeyword(wanted) or wanted in self._used else wanted
+        while name in self._used:
+            name += "_"
+        self._used.add(name)
+        return name
+
+    def group(self, wanted: str) -> str:
+        while wanted in self.ids:
+            wanted += "_group"
+        self.ids.add(wanted)
+        return self.fresh(wanted)
+
+
+def _over(
+    plan: Plan, region: Region, names: _Names, flattened: dict[str, str], units: list[Unit]
+) -> str:
+    split = region[-1]
+    if len(region) == 1:
+        return f"{names.step[split]}.output"
+    if split not in flattened:
+        task_id = names.group(f"indices_of_{split}")
+        arguments = (("split", python(split)), ("trigger_rule", '"none_failed"'))
+        flattened[split] = task_id
+        units.append(Unit(task_id, [Call(task_id, "IndicesOperator", task_id, arguments)]))
+    return f"{flattened[split]}.output"
+
+
+def _mapped(plan: Plan, region: Region, steps: list[StepPlan], names: _Names, over: str) -> Unit:
+    if len(steps) == 1:
+        return Unit(names.step[steps[0].name], [_call(plan, steps[0], names)], over=over)
+    variable = plan.step(region[-1]).transition.variable or region[-1]
+    function = names.group(f"for_each_of_{variable}")
+    group = names.fresh(f"each_of_{variable}")
+    inside = {step.name for step in steps}
+    edges = [
+        (names.step[step.name], [names.step[t] for t in _followers(plan, step) if t in inside]) for step in steps
+    ]
+    calls = [_call(plan, step, names, mapped_in_group=True) for step in steps]
+    title = f"{steps[0].name} to {steps[-1].name}, for each of {variable}"
+    return Unit(group, calls, function, over, title, _chains(edges))
+
+
+def _followers(plan: Plan, step: StepPlan) -> list[str]:
+    return list(dict.fromkeys(step.transition.targets))
+
+
+def _edges(
+    plan: Plan,
+    segments: dict[tuple[Region, int | str], list[StepPlan]],
+    names: _Names,
+    unit_of: dict[str, str],
+    flattened: dict[str, str],
+) -> list[tuple[str, list[str]]]:
+    """Edges between units; those that ``.expand`` draws by itself are left out."""
+    found: dict[str, list[str]] = {}
+    region_of = {step.name: step.foreaches for steps in segments.values() for step in steps}
+    expanded = {
+        (unit_of[region[-1]], unit_of[steps[0].name])
+        for (region, _), steps in segments.items()
+        if len(region) == 1
+    }
+    for steps in segments.values():
+        for step in steps:
+            source = unit_of[step.name]
+            for target in _followers(plan, step):
+                end = unit_of[target]
+                if len(region_of[target]) > len(region_of[step.name]) and step.name in flattened:
+                    end = flattened[step.name]
+                if source != end and (source, end) not in expanded:
+                    found.setdefault(source, []).append(end)
+    return [(source, list(dict.fromkeys(ends))) for source, ends in found.items()]
+
+
+def _chains(edges: list[tuple[str, list[str]]]) -> list[str]:
+    """Lines like ``a >> b >> [c, d]``: every edge once, in as few lines as read well."""
+    together: dict[tuple[str, ...], list[str]] = {}
+    for source, ends in edges:
+        if ends:
+            together.setdefault(tuple(ends), []).append(source)
+    follows = {sources[0]: ends for ends, sources in together.items() if len(sources) == 1}
+    lines, used = [], set()
+    for ends, sources in together.items():
+        if ends in used:
+            continue
+        line, tail = [_side(sources)], ends
+        while tail not in used:
+            used.add(tail)
+            line.append(_side(tail))
+            tail = follows.get(tail[0], tail) if len(tail) == 1 else tail
+        lines.append(" >> ".join(line))
+    return lines
+
+
+def _side(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"[{', '.join(names)}]"
+
+
+def _call(plan: Plan, step: StepPlan, names: _Names, *, mapped_in_group: bool = False) -> Call:
+    arguments: list[tuple[str, str]] = []
+    if mapped_in_group:
+        arguments.append(("index", "index"))
+    size = {name: value for name, value in _size(step).items() if value is not None}
+    if size:
+        arguments.append(("size", python(size)))
+    if step.retry.times:
+        arguments += [("retries", str(step.retry.times)), ("retry_delay", _timedelta(step.retry.delay_s))]
+    if step.timeout_s is not None:
+        arguments.append(("execution_timeout", _timedelta(step.timeout_s)))
+    rule = _trigger_rule(plan, step)
+    if rule is not None:
+        arguments.append(("trigger_rule", python(rule)))
+    if step.doc:
+        arguments.append(("doc_md", python(step.doc, 8)))
+    return Call(names.step[step.name], "StepOperator", step.name, tuple(arguments))
+
+
+def _size(step: StepPlan) -> dict[str, Json]:
+    needs = step.resources
+    return {
+        "cpu": needs.cpu,
+        "memory_mib": needs.memory_mib,
+        "gpu": needs.gpu,
+        "disk_mib": needs.disk_mib,
+        "shared_memory_mib": needs.shared_memory_mib,
+    }
+
+
+def _trigger_rule(plan: Plan, step: StepPlan) -> str | None:
+    """Rule that is not ``all_success``: where arms of a switch meet, and where a foreach may be empty."""
+    if step.joins is not None:
+        split = plan.step(step.joins)
+        barrier = _is_foreach(plan, step.joins) and step.depth > 0
+        return "none_failed" if split.transition.allow_empty or barrier else None
+    switches = [parent for parent in step.parents if parent != step.name]
+    return "none_failed_min_one_success" if len(switches) > 1 else None
+
+
+def _timedelta(seconds: float) -> str:
+    for unit, factor in (("hours", 3600), ("minutes", 60)):
+        if seconds and seconds % factor == 0:
+            return f"timedelta({unit}={seconds / factor:g})"
+    return f"timedelta(seconds={seconds:g})"
+
+
+def _imports(plan: Plan, units: Iterable[Unit]) -> list[str]:
+    calls = [call for unit in units for call in unit.calls]
+    standard = []
+    if plan.schedule is not None:
+        standard.append("from datetime import datetime" + (", timedelta" if _uses_timedelta(calls) else ""))
+        standard.append("from zoneinfo import ZoneInfo")
+    elif _uses_timedelta(calls):
+        standard.append("from datetime import timedelta")
+    sdk = ["DAG", *(["Param"] if plan.parameters else [])]
+    sdk += ["task_group"] if any(unit.is_group for unit in units) else []
+    operators = sorted({call.operator for call in calls})
+    return [
+        *standard,
+        *([""] if standard else []),
+        f"from airflow.sdk import {', '.join(sdk)}",
+        "",
+        f"from {_OPERATORS} import {', '.join(operators)}",
+    ]
+
+
+def _uses_timedelta(calls: Iterable[Call]) -> bool:
+    return any("timedelta(" in text for call in calls for _, text in call.arguments)
+
+
+def _param(parameter: ParameterPlan) -> tuple[str, str]:
+    """Name and Python text of Airflow's Param for a parameter."""
+    arguments: list[str] = []
+    schema = dict(parameter.schema)
+    if parameter.type == "file":
+        what = f"Text of the file; as deployed ({parameter.default}) when empty" if parameter.digest else "Text"
+        schema["format"] = "multiline"
+        if parameter.digest is None and parameter.required:
+            schema["type"] = "string"
+        else:
+            arguments.append("None")
+        help_ = f"{parameter.help}. {what}." if parameter.help else f"{what}."
+    else:
+        help_ = parameter.help
+        if not (parameter.required and parameter.default is None):
+            arguments.append(python(parameter.default, 8))
+    arguments += [f"{name}={python(value, 8)}" for name, value in sorted(schema.items(), key=lambda i: i[0] != "type")]
+    if help_:
+        arguments.append(f"description={python(help_, 8)}")
+    return parameter.name, f"Param({', '.join(arguments)})"
+
+
+def check_templates(folder: Path) -> None:
+    """Refuse a template folder without a ``dag.py.j2``.
+
+    Raises
+    ------
+    DeployError
+        When it has none.
+    """
+    names = sorted(path.name for path in folder.glob("*.j2")) if folder.is_dir() else []
+    if "dag.py.j2" not in names:
+        raise DeployError(
+            f"the template folder {str(folder)!r} has no dag.py.j2",
+            where=str(folder),
+            mend=f"write one that extends 'airloom/dag.py.j2'; {did_you_mean('dag.py.j2', names)}",
+        )

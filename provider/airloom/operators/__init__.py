@@ -1,0 +1,1 @@
+"""Operators: one task of a plan in an Airflow DAG."""
