@@ -1,0 +1,21 @@
+# expect: a step cannot be called 'next'
+# line: 12
+from airloom import FlowSpec, step
+
+
+class Bad(FlowSpec):
+    @step
+    def start(self):
+        self.next(self.next)
+
+    @step
+    def next(self):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    Bad()

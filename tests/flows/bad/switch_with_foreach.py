@@ -1,0 +1,18 @@
+# expect: a switch cannot have foreach as well
+# line: 10
+from airloom import FlowSpec, step
+
+
+class Bad(FlowSpec):
+    @step
+    def start(self):
+        self.xs = [1]
+        self.next({"a": self.end, "b": self.end}, condition="xs", foreach="xs")
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    Bad()
