@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import linecache
 import sys
 from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
@@ -14,7 +15,7 @@ import pytest
 
 from airloom.compiler.checks import check
 from airloom.compiler.graph import Graph, Placement, build, placements
-from airloom.errors import GraphError
+from airloom.errors import CheckFailed, GraphError
 from airloom.flow.decorators import step
 from airloom.flow.spec import FlowSpec
 from airloom.plan import Case, Transition
@@ -353,6 +354,23 @@ def test_other_name_than_self_is_understood() -> None:
             pass
 
     check(build(Named))
+
+
+def test_flow_of_a_notebook_is_read_from_its_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = HEAD + source({"start": "self.end", "end": ""})
+    monkeypatch.setitem(linecache.cache, "<cell 1>", (len(text), None, text.splitlines(True), "<cell 1>"))
+    names: dict[str, Any] = {"__name__": "cell"}
+    exec(compile(text, "<cell 1>", "exec"), names)
+    graph = build(names["Flow"])
+    check(graph)
+    assert (graph.file, graph.nodes["start"].line) == ("<cell 1>", 7)
+
+
+def test_step_without_source_is_refused() -> None:
+    names: dict[str, Any] = {"__name__": "nowhere"}
+    exec(HEAD + source({"start": "self.end", "end": ""}), names)
+    with pytest.raises(CheckFailed, match="the source of the step 'start' cannot be found"):
+        check(build(names["Flow"]))
 
 
 def test_class_that_is_no_flow_is_refused() -> None:

@@ -73,7 +73,7 @@ class Sources:
         if file not in self._files:
             try:
                 tree = ast.parse(_read(file))
-            except (OSError, SyntaxError, ValueError):
+            except (SyntaxError, ValueError):
                 self._files[file] = {}
             else:
                 self._files[file] = {(node.name, _first_line(node)): node for node in _definitions(tree)}
@@ -81,12 +81,14 @@ class Sources:
 
 
 def _read(file: str) -> bytes | str:
-    if file.startswith("<"):  # a notebook's cell: its text is only in linecache
+    try:
+        with open(file, "rb") as stream:
+            return stream.read()
+    except OSError:
+        # A notebook's cell has a name but no file: its text is only in linecache.
         import linecache
 
         return "".join(linecache.getlines(file))
-    with open(file, "rb") as stream:
-        return stream.read()
 
 
 def _definitions(tree: ast.AST) -> Iterator[Definition | ast.ClassDef]:
