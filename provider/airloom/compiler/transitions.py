@@ -19,17 +19,18 @@ FORMS = (
 
 _KEYWORDS = ("foreach", "condition", "num_parallel", "allow_empty")
 _BLOCKS = {
-    ast.If: "an if",
-    ast.For: "a for loop",
-    ast.AsyncFor: "a for loop",
-    ast.While: "a while loop",
-    ast.With: "a with block",
-    ast.AsyncWith: "a with block",
-    ast.Try: "a try block",
-    ast.Match: "a match statement",
-    ast.FunctionDef: "a function of its own",
-    ast.AsyncFunctionDef: "a function of its own",
-    ast.Return: "a return",
+    "If": "an if",
+    "For": "a for loop",
+    "AsyncFor": "a for loop",
+    "While": "a while loop",
+    "With": "a with block",
+    "AsyncWith": "a with block",
+    "Try": "a try block",
+    "TryStar": "a try block",
+    "Match": "a match statement",
+    "FunctionDef": "a function of its own",
+    "AsyncFunctionDef": "a function of its own",
+    "Return": "a return",
 }
 
 
@@ -121,7 +122,7 @@ def read_transition(definition: Definition) -> tuple[Transition | None, Problem 
         what = f"the step {definition.name!r} does not say what comes next"
         return None, Problem(what, definition.lineno, f"end it with one of {FORMS}.", missing=True)
     try:
-        _check_position(definition, calls, own)
+        _check_position(definition, calls)
         return _read_call(calls[0], own), None
     except _Invalid as error:
         return None, error.problem
@@ -186,7 +187,7 @@ def _attribute(node: ast.AST, own: str) -> str | None:
     return None
 
 
-def _check_position(definition: Definition, calls: list[ast.Call], own: str) -> None:
+def _check_position(definition: Definition, calls: list[ast.Call]) -> None:
     step = repr(definition.name)
     block = _block_of(definition, calls[0])
     if block == "an if":
@@ -218,8 +219,10 @@ def _check_position(definition: Definition, calls: list[ast.Call], own: str) -> 
 
 def _block_of(definition: Definition, call: ast.Call) -> str | None:
     for statement in definition.body:
+        if isinstance(statement, ast.Expr) and statement.value is call:
+            return None
         if any(node is call for node in ast.walk(statement)):
-            return _BLOCKS.get(type(statement), None if isinstance(statement, ast.Expr) else "a statement")
+            return _BLOCKS.get(type(statement).__name__, "another statement")
     return None
 
 
@@ -339,8 +342,8 @@ def _key(key: ast.expr | None, call: ast.Call, own: str) -> str | int | float | 
             key,
         )
     raise _Invalid(
-        f"the switch has the case {_shown(key)}, which is not a literal",
-        "write a text, a number, True or False.",
+        f"the switch has the case {_shown(key)}, which is no text, number, True or False",
+        "write the value itself, e.g. {'big': self.a, 'small': self.b}.",
         key,
     )
 

@@ -1,4 +1,4 @@
-# expect: the switch has the case key, which is not a literal
+# expect: the switch has the case key, which is no text, number, True or False
 # line: 10
 from airloom import FlowSpec, step
 
