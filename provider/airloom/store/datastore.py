@@ -319,8 +319,18 @@ class Datastore:
         ------
         NotFound
             When it left none.
+        CorruptBlob
+            When its bytes are not the ones that were saved.
         """
-        return decompress(self._objects.get(f"{_attempt_key(key, attempt)}/log"))
+        name = f"{_attempt_key(key, attempt)}/log"
+        try:
+            return decompress(self._objects.get(name))
+        except ValueError as error:
+            raise CorruptBlob(
+                f"the log of attempt {attempt} of {key.pathspec} cannot be read: {error}",
+                where=f"{self.root}/{name}",
+                mend="look at the scheduler's own log of the task.",
+            ) from error
 
     def _numbers(self, key: TaskKey) -> list[int]:
         return sorted(int(name) for name in self._objects.children(_task_key(key)) if name.isdecimal())

@@ -64,7 +64,7 @@ def _described(value: object) -> str:
     if isinstance(shape, tuple):
         return _table(value, shape)
     if isinstance(value, (bytes, bytearray)):
-        return f"{type_name(value)} of {len(value)}: {_Short().repr(bytes(value[:40]))}"
+        return f"{type_name(value)} of {len(value)}: {bytes(value[:40])!r}"
     if isinstance(value, (Mapping, Sequence, Set)) and not isinstance(value, range):
         length = f"{type_name(value)} of {len(value)}"
         return f"{length}: {_Short().repr(value)}" if type(value).__module__ in _KNOWN else length
@@ -120,6 +120,8 @@ class _Short(reprlib.Repr):
     def repr_instance(self, x: object, level: int) -> str:
         if x is None or isinstance(x, (bool, float, complex, range)) or type(x).__module__ in _PRINTED:
             return _cut(repr(x))
+        if isinstance(x, (bytes, bytearray)):
+            return repr(bytes(x[:20]))
         if isinstance(x, Enum):
             return f"{class_name(type(x))}.{x.name}"
         if isinstance(x, type):
