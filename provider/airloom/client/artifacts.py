@@ -1,5 +1,8 @@
 """Artifacts of one attempt: each by itself, their values by attribute, and all of them."""
 
+# The classes are one family, and every public name of theirs is the users'.
+# ruff: noqa: SLF001
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -8,14 +11,14 @@ from typing import Any, ClassVar
 
 from airloom.client.base import ClientObject, moment
 from airloom.client.facts import AttemptFacts, RunFacts
-from airloom.client.stores import Where
+from airloom.client.stores import Where, resolve
 from airloom.client.values import load
 from airloom.errors import NotFound
 from airloom.names import Pathspec, did_you_mean
 from airloom.store.records import ArtifactRecord, DoneRecord
 
 
-class ArtifactNotFound(NotFound, AttributeError):
+class ArtifactNotFound(NotFound, AttributeError):  # noqa: N818 - as NotFound
     """A task has no artifact of that name; also an AttributeError, for ``hasattr``."""
 
 
@@ -159,7 +162,7 @@ class TaskData:
         return TaskData, (self._artifacts,)
 
     def __repr__(self) -> str:
-        return f"<TaskData of {self._artifacts.pathspec}: {', '.join(self)}>"
+        return f"<TaskData of {self._artifacts._spec}: {', '.join(self)}>"
 
 
 class TaskArtifacts:
@@ -171,11 +174,7 @@ class TaskArtifacts:
         self._attempt = attempt
         self._saved = saved
 
-    @property
-    def pathspec(self) -> str:
-        """Name of the task."""
-        return str(self._spec)
-
+    # No public names: each would hide an artifact.
     @property
     def _fields(self) -> tuple[str, ...]:
         return tuple(sorted(name for name in self._saved.artifacts if not name.startswith("_")))
@@ -189,8 +188,11 @@ class TaskArtifacts:
 
     def __getitem__(self, name: str) -> DataArtifact:
         if name not in self._saved.artifacts:
-            raise _missing(self._saved, name)
+            raise self._missing(name)
         return self._make(name)
+
+    def _missing(self, name: str) -> ArtifactNotFound:
+        return _missing(self._saved, name)
 
     def __getattr__(self, name: str) -> DataArtifact:
         if name.startswith("__") or name in ("_spec", "_facts", "_attempt", "_saved"):
@@ -214,12 +216,10 @@ class TaskArtifacts:
         return _revive, (parts, self._facts.datastore.root, self._attempt)
 
     def __repr__(self) -> str:
-        return f"<TaskArtifacts of {self.pathspec}: {', '.join(self._fields)}>"
+        return f"<TaskArtifacts of {self._spec}: {', '.join(self._fields)}>"
 
 
 def _revive(parts: list[str], root: str, attempt: int | None) -> TaskArtifacts:
-    from airloom.client.stores import resolve
-
     spec = Pathspec(*parts)
     facts = RunFacts(resolve(root), spec.flow, spec.run or "")
     saved = AttemptFacts(facts.datastore, facts.key(spec.step or "", spec.task or ""), attempt)

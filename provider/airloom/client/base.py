@@ -4,6 +4,9 @@ Objects are made in two ways: by their pathspec, which looks whether they exist,
 parent while it lists what exists, which reads nothing.
 """
 
+# The classes are one family, and every public name of theirs is the users'.
+# ruff: noqa: SLF001
+
 from __future__ import annotations
 
 from abc import ABC, abstractmethod

@@ -31,7 +31,7 @@ class Choice:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        global _chosen  # noqa: PLW0603 - see datastore
+        global _chosen
         _chosen = self._before
 
     def __repr__(self) -> str:
@@ -50,7 +50,7 @@ def datastore(where: Where | None) -> Choice:
         When this version does not offer stores of that kind.
     """
     # A context variable would be lost between the cells of a notebook.
-    global _chosen  # noqa: PLW0603
+    global _chosen
     before = _chosen
     _chosen = None if where is None else resolve(where)
     return Choice(before)

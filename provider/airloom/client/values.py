@@ -52,7 +52,8 @@ def load(facts: RunFacts, record: ArtifactRecord, code: str, where: str) -> Any:
         When its bytes are not the ones that were saved.
     """
     with _lock:
-        _forget_others(code or facts.plan.code if _by_package else code)
+        if _by_package:
+            _forget_others(code or facts.plan.code)
         try:
             return facts.datastore.load_artifact(record, where).value
         except ArtifactError as error:
@@ -90,9 +91,11 @@ def _modules_of(digest: str, folder: Path) -> Iterator[None]:
         yield
     finally:
         sys.path.remove(str(folder))
-        _by_package[digest] = _take(names)
+        ours = _by_package[digest] = _take(names)
         # Ours stay importable where the caller has none, so that what was loaded can be pickled.
-        sys.modules.update(_by_package[digest] | callers)
+        taken = {name.partition(".")[0] for name in callers}
+        sys.modules.update({name: ours[name] for name in ours if name.partition(".")[0] not in taken})
+        sys.modules.update(callers)
 
 
 def _importable(folder: Path) -> Iterator[str]:

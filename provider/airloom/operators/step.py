@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from airloom.codec import Json
     from airloom.errors import AirloomError
     from airloom.plan import Plan, StepPlan
+    from airloom.runtime.task import TaskRequest
     from airloom.settings import Settings
     from airloom.store.datastore import Datastore
     from airloom.store.records import RunRecord
@@ -87,7 +88,7 @@ class StepOperator(BaseOperator):
         _begin_run(datastore, plan, settings, context)
         indices = indices_of(self.index or "0", step.depth)
         _skip_unless_chosen(datastore, plan, context["dag_run"].run_id, step, indices)
-        request = _request(context, step, task_id(indices))
+        request = _request(context, step, task_id(indices), self.retries or 0)
         flow = load_flow(plan, datastore, settings.cache_folder)
         attempt = claim(datastore, plan, request)
         task = Task(datastore, plan, flow, request, attempt, _timeouts())
@@ -194,13 +195,13 @@ def _moment(value: Any) -> str | None:
     return None if value is None else value.isoformat()
 
 
-def _request(context: Context, step: StepPlan, task: str) -> Any:
+def _request(context: Context, step: StepPlan, task: str, retries: int) -> TaskRequest:
     from airloom.runtime.task import TaskRequest
 
     ti = context["ti"]
     # A clear raises max_tries and keeps counting: what counts are the tries since then.
-    max_tries: int = getattr(ti, "max_tries", step.retry.times)
-    tries_before = max(max_tries - step.retry.times, 0)
+    max_tries: int = ti.max_tries
+    tries_before = max(max_tries - retries, 0)
     origin: dict[str, Json] = {
         "scheduler": "airflow",
         "task_instance": str(ti.id),
