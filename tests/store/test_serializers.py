@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import pandas as pd  # type: ignore[import-untyped]
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -99,7 +99,8 @@ def alike(one: object, other: object) -> bool:
     if isinstance(one, complex):
         return repr(one) == repr(other)
     if isinstance(one, (list, tuple)):
-        return len(one) == len(other) and all(map(alike, one, other))  # type: ignore[arg-type]
+        assert isinstance(other, (list, tuple))
+        return len(one) == len(other) and all(map(alike, one, other))
     if isinstance(one, dict):
         assert isinstance(other, dict)
         return alike(list(one), list(other)) and alike(list(one.values()), list(other.values()))
