@@ -9,7 +9,6 @@ import math
 import subprocess
 import sys
 import threading
-import types
 from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
 from collections.abc import Callable
 from dataclasses import dataclass, field
