@@ -18,7 +18,7 @@ from airloom.names import Pathspec, did_you_mean
 from airloom.store.records import ArtifactRecord, DoneRecord
 
 
-class ArtifactNotFound(NotFound, AttributeError):  # noqa: N818 - as NotFound
+class ArtifactNotFound(NotFound, AttributeError):
     """A task has no artifact of that name; also an AttributeError, for ``hasattr``."""
 
 
@@ -43,9 +43,7 @@ class DataArtifact(ClientObject):
     _depth: ClassVar[int] = 5
     _saved: AttemptFacts | None = None
 
-    def __init__(
-        self, pathspec: str, attempt: int | None = None, *, datastore: Where | None = None
-    ) -> None:
+    def __init__(self, pathspec: str, attempt: int | None = None, *, datastore: Where | None = None) -> None:
         self._attempt = attempt
         super().__init__(pathspec, datastore=datastore)
 

@@ -49,9 +49,7 @@ class Task(ClientObject, Container[DataArtifact]):
     _kind: ClassVar[str] = "artifact"
     _read: AttemptFacts | None = None
 
-    def __init__(
-        self, pathspec: str, attempt: int | None = None, *, datastore: Where | None = None
-    ) -> None:
+    def __init__(self, pathspec: str, attempt: int | None = None, *, datastore: Where | None = None) -> None:
         name, _, number = pathspec.partition("@")
         if number.isdecimal() and attempt is None:
             pathspec, attempt = name, int(number)

@@ -28,6 +28,8 @@ from airloom.store.records import ArtifactRecord
 
 _Modules = dict[str, ModuleType]
 
+_WITHOUT_CLASSES = ("json/", "bytes/")
+
 _lock = threading.RLock()
 _by_package: dict[str, _Modules] = {}
 
@@ -52,7 +54,7 @@ def load(facts: RunFacts, record: ArtifactRecord, code: str, where: str) -> Any:
         When its bytes are not the ones that were saved.
     """
     with _lock:
-        if _by_package:
+        if _by_package and not record.serializer.startswith(_WITHOUT_CLASSES):
             _forget_others(code or facts.plan.code)
         try:
             return facts.datastore.load_artifact(record, where).value
