@@ -57,7 +57,11 @@ class PenguinsFlow(FlowSpec):
     def compare(self, inputs):
         """Put the species side by side."""
         self.fits = {
-            item.input: {"g_per_mm": round(item.slope, 1), "error_g": round(item.error_g), "count": item.count}
+            item.input: {
+                "g_per_mm": round(item.slope, 1),
+                "error_g": round(item.error_g),
+                "count": item.count,
+            }
             for item in inputs
         }
         self.merge_artifacts(inputs, include=["dropped"])

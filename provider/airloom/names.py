@@ -78,7 +78,9 @@ def check_run_id(run: str) -> str:
     """
     if not _RUN.match(run):
         raise NotFound(
-            f"{run!r} cannot be a run id", where=run, mend="use letters, digits and the signs _ . ~ : + - only."
+            f"{run!r} cannot be a run id",
+            where=run,
+            mend="use letters, digits and the signs _ . ~ : + - only.",
         )
     return run
 
@@ -132,5 +134,3 @@ def did_you_mean(name: str, known: list[str]) -> str:
     if close:
         return f"did you mean {close[0]!r}?"
     return f"known are: {', '.join(known[:20])}." if known else "there are none."
-
-

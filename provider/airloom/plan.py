@@ -98,8 +98,8 @@ class StepPlan:
     doc: str = ""
     line: int = 0
     target: Target = "worker"
-    resources: Resources = Resources()
-    retry: Retry = Retry()
+    resources: Resources = field(default_factory=Resources)
+    retry: Retry = field(default_factory=Retry)
     catch: Catch | None = None
     timeout_s: float | None = None
     variables: dict[str, str] = field(default_factory=dict)
@@ -114,8 +114,9 @@ class StepPlan:
 class ParameterPlan:
     """One parameter, as Airflow's form, the command line and the task read it.
 
-    ``attribute`` is where it stands on ``self``, ``name`` what people call it. ``schema`` is its JSON Schema. ``default`` is a JSON value; for a file it is the name of
-    the file that was read at compile time, and ``digest`` names its bytes.
+    ``attribute`` is where it stands on ``self``, ``name`` what people call it. ``schema`` is
+    its JSON Schema. ``default`` is a JSON value; for a file it is the name of the file that was
+    read at compile time, and ``digest`` names its bytes.
     """
 
     name: str

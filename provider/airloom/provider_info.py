@@ -32,5 +32,10 @@ def get_provider_info() -> dict[str, Any]:
 _OPTIONS = (
     ("datastore_root", "Folder or URL where runs and artifacts are kept.", "/srv/airloom", ".airloom"),
     ("verify", "auto or always: which blobs are checked against their digest on load.", "always", "auto"),
-    ("cache_dir", "Folder for unpacked code packages; ~/.cache/airloom when empty.", "/var/cache/airloom", ""),
+    (
+        "cache_dir",
+        "Folder for unpacked code packages; ~/.cache/airloom when empty.",
+        "/var/cache/airloom",
+        "",
+    ),
 )

@@ -30,7 +30,8 @@ class Settings:
         ".airloom", "where runs and artifacts are kept: a folder or a URL (s3://bucket/prefix, ...)"
     )
     verify: str = _setting(
-        "auto", "auto: check the digest of blobs that crossed a network or are under 64 MiB; always: of every blob"
+        "auto",
+        "auto: check blobs that crossed a network or are under 64 MiB against their digest; always: all",
     )
     cache_dir: str = _setting(
         "", "folder for unpacked code packages and cached blobs; ~/.cache/airloom when empty"
@@ -39,7 +40,7 @@ class Settings:
         ".py,.sql,.txt,.json,.yaml,.yml,.toml", "which files beside the flow belong to its code package"
     )
     package_limit_mib: str = _setting("64", "a code package larger than this is refused")
-    max_workers: str = _setting("", "how many tasks the local runner runs at once; the number of processors when empty")
+    max_workers: str = _setting("", "how many tasks run at once on this machine; its processors when empty")
     user: str = _setting("", "who starts runs; the login name when empty")
     fsync: str = _setting("false", "true: force every record of a local store to the disk before going on")
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-
 import click
 
 from airloom import settings as settings_of
@@ -45,7 +44,9 @@ class FlowFile:
         from airloom.runtime.code import import_flow
 
         if not file.is_file():
-            raise FlowError("there is no such file", where=Place(str(file)), mend="give the path of a flow's file.")
+            raise FlowError(
+                "there is no such file", where=Place(str(file)), mend="give the path of a flow's file."
+            )
         return cls(file, import_flow(file, name))
 
 
@@ -118,11 +119,16 @@ def _run(source: FlowFile) -> click.Command:
 
     options: list[click.Parameter] = [
         click.Option(["--max-workers"], type=click.IntRange(1), help="How many tasks run at once."),
-        click.Option(["--debug"], is_flag=True, help="One task after another in this process: breakpoint() works."),
+        click.Option(
+            ["--debug"], is_flag=True, help="One task after another in this process: breakpoint() works."
+        ),
         click.Option(["--run-id-file"], metavar="PATH", help="Write the run's id into this file."),
     ]
     return click.Command(
-        "run", callback=run, params=[*parameter_options(source.flow), *options], help="Run the flow on this machine."
+        "run",
+        callback=run,
+        params=[*parameter_options(source.flow), *options],
+        help="Run the flow on this machine.",
     )
 
 
@@ -158,7 +164,9 @@ def _sandbox(source: FlowFile) -> click.Command:
 
     options: list[click.Parameter] = [
         click.Option(["--home"], default=".sandbox", show_default=True, help="Folder of the Airflow."),
-        click.Option(["--keep"], is_flag=True, help="Leave the Airflow running, and print its URL and login."),
+        click.Option(
+            ["--keep"], is_flag=True, help="Leave the Airflow running, and print its URL and login."
+        ),
     ]
     return click.Command(
         "sandbox",
@@ -176,7 +184,11 @@ def parameter_options(flow: type[FlowSpec]) -> list[click.Parameter]:
 def _option(parameter: Parameter) -> click.Option:
     flags = {f"--{parameter.name}", f"--{parameter.name.replace('_', '-')}"}
     default = parameter.default
-    shown = "" if default is None or callable(default) or not parameter.show_default else f"  [default: {default}]"
+    shown = (
+        ""
+        if default is None or callable(default) or not parameter.show_default
+        else f"  [default: {default}]"
+    )
     needed = "  [required]" if parameter.required else ""
     return click.Option(
         [*sorted(flags), f"parameter_{parameter.attribute}"],
@@ -217,5 +229,3 @@ def _variable(parameter: ParameterPlan, environment: Mapping[str, str]) -> tuple
         if name in environment:
             return environment[name], name
     return None, ""
-
-

@@ -71,13 +71,15 @@ def main(arguments: Sequence[str]) -> int:
 
 def main_of_flow_file(flow: type[FlowSpec]) -> None:
     """Command line of ``python my_flow.py``, begun by ``MyFlow()`` under ``__main__``; ends the process."""
-    global _starting  # noqa: PLW0603 - a flow's file that is imported again must not begin again
+    global _starting
     if _starting:
         return
     _starting = True
     file = Path(sys.argv[0])
     group = flow_group(FlowFile(file, flow))
-    sys.exit(_guarded(lambda: group.main(sys.argv[1:], prog_name=f"python {file.name}", standalone_mode=False)))
+    sys.exit(
+        _guarded(lambda: group.main(sys.argv[1:], prog_name=f"python {file.name}", standalone_mode=False))
+    )
 
 
 def _guarded(run: Callable[[], object]) -> int:

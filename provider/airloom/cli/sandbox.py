@@ -52,7 +52,9 @@ def run_in_sandbox(
             _show(plan.flow, run_id, root)
         if keep:
             click.echo(f"\nAirflow goes on at {sandbox.url}/dags/{plan.flow}/runs/{run_id}")
-            click.echo(f"log in as {sandbox.user} with {sandbox.password}; to end it: airloom sandbox-stop {home}")
+            click.echo(
+                f"log in as {sandbox.user} with {sandbox.password}; to end it: airloom sandbox-stop {home}"
+            )
             sandbox.detach()
         return 0 if successful else 1
     finally:
@@ -67,7 +69,13 @@ def _watch(api: AirflowApi, dag_id: str, run_id: str) -> bool:
         for task in tasks:
             key, before = (task.task_id, task.map_index), seen.get((task.task_id, task.map_index))
             seen[key] = task.state
-            if before != task.state and task.state in ("running", "success", "failed", "up_for_retry", "skipped"):
+            if before != task.state and task.state in (
+                "running",
+                "success",
+                "failed",
+                "up_for_retry",
+                "skipped",
+            ):
                 name = task.task_id if task.map_index < 0 else f"{task.task_id}[{task.map_index}]"
                 counts = Counter(seen.values())
                 click.echo(

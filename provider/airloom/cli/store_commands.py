@@ -16,7 +16,9 @@ _ROOT = click.option("--datastore-root", metavar="FOLDER|URL", help="Where runs 
 @_ROOT
 def settings(datastore_root: str | None) -> None:
     for origin in settings_of.origins({"datastore_root": datastore_root}):
-        click.echo(f"{settings_of.variable(origin.name)}={origin.value}  ({origin.source})\n    {origin.help}")
+        click.echo(
+            f"{settings_of.variable(origin.name)}={origin.value}  ({origin.source})\n    {origin.help}"
+        )
 
 
 @click.command("runs", help="List the runs of a flow, newest first.")
@@ -31,7 +33,9 @@ def runs(flow: str, limit: int, datastore_root: str | None) -> None:
         click.echo(f"{run.pathspec}  {run.created_at:%Y-%m-%d %H:%M:%S}  {run.user}  {state}")
 
 
-@click.command("artifacts", help="Show artifacts: PATHSPEC is Flow, Flow/run, Flow/run/step or Flow/run/step/task.")
+@click.command(
+    "artifacts", help="Show artifacts: PATHSPEC is Flow, Flow/run, Flow/run/step or Flow/run/step/task."
+)
 @click.argument("pathspec")
 @click.option("--attempt", type=int, help="An older attempt of the task.")
 @click.option("--private", is_flag=True, help="Also those whose name begins with an underscore.")

@@ -88,7 +88,10 @@ def render(plan: Plan, *, dag_id: str | None = None, templates: Path | None = No
     try:
         template = _environment(templates).get_template("dag.py.j2")
         text = template.render(
-            plan=plan, dag_id=dag_id or plan.flow, layout=lay_out(plan), params=list(map(_param, plan.parameters))
+            plan=plan,
+            dag_id=dag_id or plan.flow,
+            layout=lay_out(plan),
+            params=list(map(_param, plan.parameters)),
         )
     except TemplateError as error:
         raise DeployError(
@@ -130,7 +133,14 @@ def refuse(plan: Plan) -> None:
 
 
 def _environment(templates: Path | None) -> Environment:
-    from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, PrefixLoader, StrictUndefined
+    from jinja2 import (
+        ChoiceLoader,
+        Environment,
+        FileSystemLoader,
+        PackageLoader,
+        PrefixLoader,
+        StrictUndefined,
+    )
 
     own = PackageLoader("airloom.dag_templates", "")
     loaders = [PrefixLoader({"airloom": own}), own]
@@ -157,9 +167,11 @@ def python(value: object, indent: int = 4) -> str:
     if len(flat) + indent <= WIDTH or not isinstance(value, (list, dict)) or not value:
         return flat
     pad = " " * (indent + 4)
-    items = [f"{_flat(key)}: {python(item, indent + 4)}" for key, item in sorted(value.items())] if (
-        isinstance(value, dict)
-    ) else [python(item, indent + 4) for item in value]
+    items = (
+        [f"{_flat(key)}: {python(item, indent + 4)}" for key, item in sorted(value.items())]
+        if (isinstance(value, dict))
+        else [python(item, indent + 4) for item in value]
+    )
     opening, closing = "{}" if isinstance(value, dict) else "[]"
     return opening + "\n" + "".join(f"{pad}{item},\n" for item in items) + " " * indent + closing
 
@@ -250,9 +262,7 @@ class _Names:
         return self.fresh(wanted)
 
 
-def _over(
-    plan: Plan, region: Region, names: _Names, flattened: dict[str, str], units: list[Unit]
-) -> str:
+def _over(plan: Plan, region: Region, names: _Names, flattened: dict[str, str], units: list[Unit]) -> str:
     split = region[-1]
     if len(region) == 1:
         return f"{names.step[split]}.output"
@@ -272,7 +282,8 @@ def _mapped(plan: Plan, region: Region, steps: list[StepPlan], names: _Names, ov
     group = names.fresh(f"each_of_{variable}")
     inside = {step.name for step in steps}
     edges = [
-        (names.step[step.name], [names.step[t] for t in _followers(plan, step) if t in inside]) for step in steps
+        (names.step[step.name], [names.step[t] for t in _followers(plan, step) if t in inside])
+        for step in steps
     ]
     calls = [_call(plan, step, names, mapped_in_group=True) for step in steps]
     title = f"{steps[0].name} to {steps[-1].name}, for each of {variable}"
@@ -317,11 +328,12 @@ def _chains(edges: list[tuple[str, list[str]]]) -> list[str]:
         if ends:
             together.setdefault(tuple(ends), []).append(source)
     follows = {sources[0]: ends for ends, sources in together.items() if len(sources) == 1}
-    lines, used = [], set()
-    for ends, sources in together.items():
-        if ends in used:
+    lines: list[str] = []
+    used: set[tuple[str, ...]] = set()
+    for first, sources in together.items():
+        if first in used:
             continue
-        line, tail = [_side(sources)], ends
+        line, tail = [_side(sources)], first
         while tail not in used:
             used.add(tail)
             line.append(_side(tail))
@@ -365,13 +377,19 @@ def _size(step: StepPlan) -> dict[str, Json]:
 
 
 def _trigger_rule(plan: Plan, step: StepPlan) -> str | None:
-    """Rule that is not ``all_success``: where arms of a switch meet, and where a foreach may be empty."""
-    if step.joins is not None:
-        split = plan.step(step.joins)
-        barrier = _is_foreach(plan, step.joins) and step.depth > 0
-        return "none_failed" if split.transition.allow_empty or barrier else None
-    switches = [parent for parent in step.parents if parent != step.name]
-    return "none_failed_min_one_success" if len(switches) > 1 else None
+    """Rule that is not ``all_success``: where arms of a switch meet, and where a foreach may be empty.
+
+    These tasks find out by themselves whether a switch has chosen them (see the operator).
+    """
+    if step.joins is None:
+        arms = [parent for parent in step.parents if parent != step.name]
+        return "none_failed_min_one_success" if len(arms) > 1 else None
+    split = plan.step(step.joins)
+    foreach = _is_foreach(plan, step.joins)
+    branches = 1 if foreach else len(split.transition.targets)
+    barrier = foreach and step.depth > 0
+    arms_arrive = len(step.parents) > branches
+    return "none_failed" if split.transition.allow_empty or barrier or arms_arrive else None
 
 
 def _timedelta(seconds: float) -> str:
@@ -410,7 +428,9 @@ def _param(parameter: ParameterPlan) -> tuple[str, str]:
     arguments: list[str] = []
     schema = dict(parameter.schema)
     if parameter.type == "file":
-        what = f"Text of the file; as deployed ({parameter.default}) when empty" if parameter.digest else "Text"
+        what = (
+            f"Text of the file; as deployed ({parameter.default}) when empty" if parameter.digest else "Text"
+        )
         schema["format"] = "multiline"
         if parameter.digest is None and parameter.required:
             schema["type"] = "string"
@@ -421,7 +441,9 @@ def _param(parameter: ParameterPlan) -> tuple[str, str]:
         help_ = parameter.help
         if not (parameter.required and parameter.default is None):
             arguments.append(python(parameter.default, 8))
-    arguments += [f"{name}={python(value, 8)}" for name, value in sorted(schema.items(), key=lambda i: i[0] != "type")]
+    arguments += [
+        f"{name}={python(value, 8)}" for name, value in sorted(schema.items(), key=lambda i: i[0] != "type")
+    ]
     if help_:
         arguments.append(f"description={python(help_, 8)}")
     return parameter.name, f"Param({', '.join(arguments)})"

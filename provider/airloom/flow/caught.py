@@ -28,7 +28,9 @@ class CaughtException(Exception):  # noqa: N818 - it is an artifact's value, not
     def of(cls, error: BaseException) -> CaughtException:
         """Wrap an exception that is being handled."""
         kind = type(error)
-        name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        name = (
+            kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        )
         return cls(str(error), name, "".join(traceback.format_exception(error)))
 
     def __str__(self) -> str:

@@ -17,8 +17,8 @@ class StepDeclaration:
     start: bool = False
     end: bool = False
     target: Target = "worker"
-    resources: Resources = Resources()
-    retry: Retry = Retry()
+    resources: Resources = field(default_factory=Resources)
+    retry: Retry = field(default_factory=Retry)
     catch: Catch | None = None
     timeout_s: float | None = None
     variables: dict[str, str] = field(default_factory=dict)

@@ -84,7 +84,9 @@ def catch(
         Write the traceback to the log.
     """
     if var is not None and not (isinstance(var, str) and var.isidentifier()):
-        raise _refused("catch", f"var={var!r} cannot name an artifact", "write an identifier, e.g. var='failure'.")
+        raise _refused(
+            "catch", f"var={var!r} cannot name an artifact", "write an identifier, e.g. var='failure'."
+        )
     return _change("catch", function, lambda old: replace(old, catch=Catch(var, print_exception)))
 
 
@@ -151,7 +153,9 @@ def schedule(
         IANA name, e.g. ``Europe/Vienna``; UTC when not given.
     """
     if sum((cron is not None, bool(weekly), bool(daily), bool(hourly))) > 1:
-        raise _refused("schedule", "more than one schedule is given", "keep one of cron, weekly, daily, hourly.")
+        raise _refused(
+            "schedule", "more than one schedule is given", "keep one of cron, weekly, daily, hourly."
+        )
     line = _cron(cron) if cron is not None else "@hourly" if hourly else "@weekly" if weekly else "@daily"
     zone = _zone(timezone) if timezone is not None else "UTC"
 

@@ -180,7 +180,8 @@ class Parameter:
 
     def __set__(self, flow: Any, value: object) -> None:
         raise AttributeError(
-            f"the parameter {self.name!r} cannot be changed: flow level attributes and parameters are read-only"
+            f"the parameter {self.name!r} cannot be changed: "
+            "flow level attributes and parameters are read-only"
         )
 
 

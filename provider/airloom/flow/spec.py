@@ -141,7 +141,9 @@ class FlowSpec:
         state = self._airloom
         if state.next is not None:
             raise GraphError(
-                "self.next() was called twice", where=self.name, mend="call it once, as the step's last statement."
+                "self.next() was called twice",
+                where=self.name,
+                mend="call it once, as the step's last statement.",
             )
         choice = None
         if len(dsts) == 1 and isinstance(dsts[0], dict):
@@ -206,7 +208,9 @@ class FlowSpec:
     def __iter__(self) -> Iterator[Any]:
         from airloom.flow.declarations import step_declaration
 
-        return (getattr(self, name) for name in dir(type(self)) if step_declaration(getattr(type(self), name)))
+        return (
+            getattr(self, name) for name in dir(type(self)) if step_declaration(getattr(type(self), name))
+        )
 
     def __getattr__(self, name: str) -> Any:
         state = self.__dict__.get("_airloom")
@@ -333,7 +337,9 @@ class MissingInMergeArtifacts(ArtifactError):
 
     def __init__(self, flow: str, names: list[str]) -> None:
         super().__init__(
-            f"no branch has {', '.join(names)}", where=flow, mend="take the names out of include, or set them."
+            f"no branch has {', '.join(names)}",
+            where=flow,
+            mend="take the names out of include, or set them.",
         )
         self.artifact_names = names
 

@@ -31,8 +31,8 @@ from airloom.plan import Plan, StepPlan
 from airloom.runtime.lineage import ITEMS, Lineage, Parent
 from airloom.runtime.usage import Meter
 from airloom.store.datastore import Datastore, TaskKey
-from airloom.store.serializers import Loaded
 from airloom.store.records import ArtifactRecord, BeginRecord, DoneRecord, FailedRecord, Outcome, RunRecord
+from airloom.store.serializers import Loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Task:
         self.run_record = datastore.run(plan.flow, request.run)
         self.lineage = Lineage(datastore, plan, request.run)
         # What counts as the user's failure besides Exception: a scheduler's own timeout.
-        self._user_errors = (Exception, *user_errors)
+        self._user_errors: tuple[type[BaseException], ...] = (Exception, *user_errors)
 
     def run(self) -> TaskResult:
         """Run the step once and commit what it leaves.
@@ -280,8 +280,8 @@ class Task:
         for name, value in vars(instance).items():
             if name == "_airloom":
                 continue
-            source = state.inherited.get(name)
-            if isinstance(source, _ParentSource) and source.unchanged(name, value):
+            inherited = state.inherited.get(name)
+            if isinstance(inherited, _ParentSource) and inherited.unchanged(name, value):
                 continue
             fresh[name] = value
         if not parents:
@@ -311,9 +311,7 @@ class Task:
         except Exception:  # what was set may be what failed: the failure itself is what counts
             partial = {}
         text = "".join(traceback.format_exception(error))
-        record = FailedRecord(
-            now(), CaughtException.of(error).type, str(error), text, meter.read(), partial
-        )
+        record = FailedRecord(now(), CaughtException.of(error).type, str(error), text, meter.read(), partial)
         self.datastore.fail(self.key, self.attempt, record)
         if isinstance(error, (StepTimedOut, ArtifactError, GraphError)):
             return error
