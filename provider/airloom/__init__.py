@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airloom.flow.current import current
-from airloom.flow.decorators import catch, environment, resources, retry, schedule, step, timeout
+from airloom.flow.decorators import catch, environment, parallel, resources, retry, schedule, step, timeout
 from airloom.flow.parameters import IncludeFile, JSONType, Parameter
 from airloom.flow.spec import FlowSpec
 from airloom.version import __version__
@@ -27,6 +27,7 @@ __all__ = [
     "catch",
     "current",
     "environment",
+    "parallel",
     "resources",
     "retry",
     "schedule",

@@ -134,3 +134,45 @@ def did_you_mean(name: str, known: list[str]) -> str:
     if close:
         return f"did you mean {close[0]!r}?"
     return f"known are: {', '.join(known[:20])}." if known else "there are none."
+
+
+def pack_indices(places: list[Indices], most: int) -> list[str]:
+    """Texts that name all these tasks, ``most`` texts at the most; each names neighbours.
+
+    >>> pack_indices([(0,), (1,), (2,)], 3)
+    ['0', '1', '2']
+    >>> pack_indices([(0, 0), (0, 1), (0, 2), (1, 0)], 2)
+    ['0.0..0.1', '0.2,1.0']
+    """
+    size = -(-len(places) // most) if most else 1
+    return [_text(places[start : start + size]) for start in range(0, len(places), max(size, 1))]
+
+
+def _text(places: list[Indices]) -> str:
+    runs: list[list[Indices]] = []
+    for place in places:
+        before = runs[-1][-1] if runs else ()
+        if before and place[:-1] == before[:-1] and place[-1] == before[-1] + 1:
+            runs[-1].append(place)
+        else:
+            runs.append([place])
+    return ",".join(
+        task_id(run[0]) if len(run) == 1 else f"{task_id(run[0])}..{task_id(run[-1])}" for run in runs
+    )
+
+
+def unpack_indices(text: str, depth: int) -> list[Indices]:
+    """Tasks that a text of `pack_indices` names; the empty text names the one outside of every foreach.
+
+    >>> unpack_indices("0.0..0.1,1.0", 2), unpack_indices("", 0)
+    ([(0, 0), (0, 1), (1, 0)], [()])
+    """
+    places: list[Indices] = []
+    for part in (text or "0").split(","):
+        first, _, last = part.partition("..")
+        begin, end = indices_of(first, depth), indices_of(last or first, depth)
+        if begin == end:
+            places.append(begin)
+        else:
+            places += [(*begin[:-1], number) for number in range(begin[-1], end[-1] + 1)]
+    return places

@@ -75,7 +75,7 @@ class Recorder:
     def begin(self, run: str, step: str, task: str = "0") -> tuple[TaskKey, int]:
         key = TaskKey("Train", run, step, task)
         origin: dict[str, Json] = {"try_number": 1}
-        return key, self.datastore.claim(key, lambda _: BeginRecord(self.now(), "host", 42, 0, origin))
+        return key, self.datastore.claim(key, lambda _: BeginRecord(self.now(), "host", 42, origin=origin))
 
     def done(
         self,

@@ -14,7 +14,7 @@ from airloom.errors import AlreadyExists, CorruptBlob, NotFound, SettingsError
 from airloom.plan import Plan, StepPlan, Transition
 from airloom.settings import Settings
 from airloom.store.datastore import Datastore, TaskKey
-from airloom.store.records import BeginRecord, DoneRecord, FailedRecord, Outcome, RunRecord, Usage
+from airloom.store.records import BeginRecord, DoneRecord, ErrorRecord, FailedRecord, Outcome, RunRecord, Usage
 
 NOW = "2026-11-24T10:00:00+00:00"
 KEY = TaskKey("Train", "7", "fit", "3.1")
@@ -51,7 +51,7 @@ def done(datastore: Datastore, **values: object) -> DoneRecord:
     return DoneRecord(NOW, datastore.save_artifacts(values), Outcome(("end",)), USAGE)
 
 
-FAILED = FailedRecord(NOW, "ValueError", "wrong", "Traceback ...", USAGE)
+FAILED = FailedRecord(NOW, ErrorRecord("ValueError", "wrong", "Traceback ..."), USAGE)
 
 
 class TestPlansAndCode:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from datetime import datetime
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, TextIO
 
 from airloom.plan import Plan
 from airloom.runtime.logs import Stream
@@ -13,6 +14,7 @@ from airloom.store.datastore import TaskKey
 
 if TYPE_CHECKING:
     from rich.status import Status
+    from typing_extensions import Self
 
 
 class Lines:
@@ -22,10 +24,18 @@ class Lines:
         self._quiet = quiet
         self._began = time.monotonic()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the terminal as it was, however the run ended."""
+
     def _say(self, text: str, *, error: bool = False) -> None:
         if not self._quiet or error:
             stream = sys.stderr if error else sys.stdout
-            stream.write(f"{datetime.now().astimezone():%H:%M:%S} {text}\n")
+            stream.write(f"{datetime.now().astimezone():%H:%M:%S} {_printable(text, stream)}\n")
             stream.flush()
 
     def run_started(self, plan: Plan, run: str) -> None:
@@ -55,7 +65,9 @@ class Live(Lines):
     def __init__(self) -> None:
         super().__init__()
         from rich.console import Console
+        from rich.text import Text
 
+        self._text = Text.from_ansi
         self._console = Console(highlight=False, markup=False)
         self._status: Status = self._console.status("starting", spinner="dots")
         self._done = 0
@@ -63,7 +75,8 @@ class Live(Lines):
 
     def _say(self, text: str, *, error: bool = False) -> None:
         now = f"{datetime.now().astimezone():%H:%M:%S}"
-        self._console.print(f"{now} {text}", style="red" if error else None)
+        line = self._text(f"{now} {_printable(text, sys.stdout)}", style="red" if error else "")
+        self._console.print(line, soft_wrap=True)
 
     def _show(self) -> None:
         names = ", ".join(list(self._running)[:4])
@@ -92,10 +105,23 @@ class Live(Lines):
         self._status.stop()
         super().run_ended(run, successful)
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._status.stop()  # else the cursor stays hidden
+
 
 def reporter(*, quiet: bool = False) -> Lines:
     """Reporter that fits the terminal, or the lack of one."""
-    return Live() if sys.stdout.isatty() and not quiet else Lines(quiet=quiet)
+    on_terminal = sys.stdout.isatty() and sys.stderr.isatty()
+    return Live() if on_terminal and not quiet else Lines(quiet=quiet)
+
+
+def _printable(text: str, stream: TextIO) -> str:
+    """Make a text of what a task wrote that the stream can encode: tasks may write any bytes."""
+    whole = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    encoding = stream.encoding or "utf-8"
+    return whole.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _short(key: TaskKey) -> str:

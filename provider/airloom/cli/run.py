@@ -57,14 +57,17 @@ def run_locally(
         if forking is not None:
             forking.close()
         raise
-    run = LocalRun(datastore, compiled.plan, executor, reporter(quiet=quiet))
-    return 0 if run.execute(record, settings.workers) else 1
+    with reporter(quiet=quiet) as told:
+        run = LocalRun(datastore, compiled.plan, executor, told)
+        return 0 if run.execute(record, settings.workers) else 1
 
 
 def stored(given: dict[str, Json | bytes], datastore: Datastore) -> dict[str, Json]:
     """Put the files among given parameters into the store; name them by digest."""
     return {
-        name: {"digest": datastore.save_code(value), "name": "given as file"} if isinstance(value, bytes) else value
+        name: {"digest": datastore.save_code(value), "name": "given as file"}
+        if isinstance(value, bytes)
+        else value
         for name, value in given.items()
     }
 

@@ -97,11 +97,15 @@ def _watch(api: AirflowApi, dag_id: str, run_id: str) -> bool:
 def _show(flow: str, run_id: str, root: str) -> None:
     click.echo("\nartifacts, read through the client:")
     run = Run(f"{flow}/{run_id}", datastore=root)
+    shown: set[tuple[str, str]] = set()
     for step in run:
         for task in step:
             click.echo(f"{task.pathspec}")
             for artifact in task.artifacts:
-                click.echo(f"    {artifact.id} = {artifact.preview}")
+                # What was only handed down is the same version again.
+                if (artifact.id, artifact.sha) not in shown:
+                    click.echo(f"    {artifact.id} = {artifact.preview[:100]}")
+                shown.add((artifact.id, artifact.sha))
 
 
 @click.command("sandbox-stop", help="End the Airflow that `airloom sandbox --keep` left running in HOME.")

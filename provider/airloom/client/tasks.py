@@ -78,17 +78,11 @@ class Task(ClientObject, Container[DataArtifact]):
         """The exception that it failed with or that @catch caught: its text, type and traceback."""
         failed = self._reading.failed
         if failed is not None:
-            return CaughtException(failed.message, failed.error_type, failed.traceback)
+            return CaughtException(failed.error.message, failed.error.type, failed.error.traceback)
         done = self._reading.done
-        if done is None or not done.caught:
+        if done is None or done.caught is None:
             return None
-        catch = self._facts.plan.step(self._step).catch
-        if catch is not None and catch.variable in done.artifacts:
-            value = self[catch.variable].data
-            if isinstance(value, CaughtException):
-                return value
-        text = "@catch has no var, so the exception was not saved: its log may show it"
-        return CaughtException(text, "unknown", text)
+        return CaughtException(done.caught.message, done.caught.type, done.caught.traceback)
 
     @property
     def stdout(self) -> str:
@@ -173,8 +167,8 @@ class Task(ClientObject, Container[DataArtifact]):
     @property
     def code_digest(self) -> str:
         """Digest of the code package that it ran, or is to run."""
-        done = self._reading.done
-        return (done.code if done is not None else "") or self._facts.plan.code
+        ended = self._reading.done or self._reading.failed
+        return (ended.code if ended is not None else "") or self._facts.plan.code
 
     @property
     def metadata_dict(self) -> dict[str, Json]:
@@ -194,7 +188,7 @@ class Task(ClientObject, Container[DataArtifact]):
             measured = to_json(usage)
             facts |= measured if isinstance(measured, dict) else {}
         if done is not None:
-            facts |= {"python": done.python, "platform": done.platform, "caught": done.caught}
+            facts |= {"python": done.python, "platform": done.platform, "caught": done.caught is not None}
         ended = self._reading.ended
         return facts | ({} if ended is None else {"finished_at": ended.finished_at})
 
@@ -202,9 +196,9 @@ class Task(ClientObject, Container[DataArtifact]):
 
     @property
     def parent_pathspecs(self) -> tuple[str, ...]:
-        """The attempts that it read: ``Train/7/start/0@0``. Known when it was committed."""
-        done = self._reading.done
-        return () if done is None else done.parents
+        """The attempts that it read: ``Train/7/start/0@0``. Known when it has ended."""
+        ended = self._reading.done or self._reading.failed
+        return () if ended is None else ended.parents
 
     @property
     def parent_tasks(self) -> list[Task]:

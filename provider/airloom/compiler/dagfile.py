@@ -110,19 +110,6 @@ def refuse(plan: Plan) -> None:
     FlowError
         When it cannot.
     """
-    for step in plan.steps:
-        if step.transition.kind == "parallel":
-            raise FlowError(
-                "num_parallel is not offered in Airflow by this version of Airloom",
-                where=f"{plan.module}.py:{step.line}, step {step.name!r}",
-                mend="use a foreach, or run the flow locally.",
-            )
-        if step.name in step.transition.targets:
-            raise FlowError(
-                "a step that leads back to itself is not offered in Airflow by this version of Airloom",
-                where=f"{plan.module}.py:{step.line}, step {step.name!r}",
-                mend="loop inside of the step.",
-            )
     for parameter in plan.parameters:
         if plan.schedule is not None and parameter.required and parameter.default is None:
             raise FlowError(
@@ -228,12 +215,18 @@ def _segments(plan: Plan) -> dict[tuple[Region, int | str], list[StepPlan]]:
     number: dict[str, int] = {}
     found: dict[tuple[Region, int | str], list[StepPlan]] = {}
     for step in plan.steps:
-        same = [number[p] for p in step.parents if p in number and plan.step(p).foreaches == step.foreaches]
+        region = _region(plan, step)
+        same = [number[p] for p in step.parents if p in number and _region(plan, plan.step(p)) == region]
         after = [number[step.joins] + 1] if step.joins and _is_foreach(plan, step.joins) else []
         number[step.name] = max([0, *same, *after])
-        place: int | str = number[step.name] if step.foreaches else step.name
-        found.setdefault((step.foreaches, place), []).append(step)
+        place: int | str = number[step.name] if region else step.name
+        found.setdefault((region, place), []).append(step)
     return found
+
+
+def _region(plan: Plan, step: StepPlan) -> Region:
+    """Foreaches around a step that Airflow maps over; a gang of @parallel tasks is one Airflow task."""
+    return tuple(name for name in step.foreaches if _is_foreach(plan, name))
 
 
 def _is_foreach(plan: Plan, name: str) -> bool:
@@ -282,16 +275,16 @@ def _mapped(plan: Plan, region: Region, steps: list[StepPlan], names: _Names, ov
     group = names.fresh(f"each_of_{variable}")
     inside = {step.name for step in steps}
     edges = [
-        (names.step[step.name], [names.step[t] for t in _followers(plan, step) if t in inside])
-        for step in steps
+        (names.step[step.name], [names.step[t] for t in _followers(step) if t in inside]) for step in steps
     ]
     calls = [_call(plan, step, names, mapped_in_group=True) for step in steps]
     title = f"{steps[0].name} to {steps[-1].name}, for each of {variable}"
     return Unit(group, calls, function, over, title, _chains(edges))
 
 
-def _followers(plan: Plan, step: StepPlan) -> list[str]:
-    return list(dict.fromkeys(step.transition.targets))
+def _followers(step: StepPlan) -> list[str]:
+    # A step that leads back to itself runs all its rounds in one Airflow task.
+    return [name for name in dict.fromkeys(step.transition.targets) if name != step.name]
 
 
 def _edges(
@@ -303,7 +296,7 @@ def _edges(
 ) -> list[tuple[str, list[str]]]:
     """Edges between units; those that ``.expand`` draws by itself are left out."""
     found: dict[str, list[str]] = {}
-    region_of = {step.name: step.foreaches for steps in segments.values() for step in steps}
+    region_of = {step.name: _region(plan, step) for step in plan.steps}
     expanded = {
         (unit_of[region[-1]], unit_of[steps[0].name])
         for (region, _), steps in segments.items()
@@ -312,7 +305,7 @@ def _edges(
     for steps in segments.values():
         for step in steps:
             source = unit_of[step.name]
-            for target in _followers(plan, step):
+            for target in _followers(step):
                 end = unit_of[target]
                 if len(region_of[target]) > len(region_of[step.name]) and step.name in flattened:
                     end = flattened[step.name]
@@ -356,7 +349,7 @@ def _call(plan: Plan, step: StepPlan, names: _Names, *, mapped_in_group: bool = 
     if step.retry.times:
         arguments += [("retries", str(step.retry.times)), ("retry_delay", _timedelta(step.retry.delay_s))]
     if step.timeout_s is not None:
-        arguments.append(("execution_timeout", _timedelta(step.timeout_s)))
+        arguments.append(("timeout", _timedelta(step.timeout_s)))
     rule = _trigger_rule(plan, step)
     if rule is not None:
         arguments.append(("trigger_rule", python(rule)))
@@ -387,7 +380,7 @@ def _trigger_rule(plan: Plan, step: StepPlan) -> str | None:
     split = plan.step(step.joins)
     foreach = _is_foreach(plan, step.joins)
     branches = 1 if foreach else len(split.transition.targets)
-    barrier = foreach and step.depth > 0
+    barrier = foreach and bool(_region(plan, step))
     arms_arrive = len(step.parents) > branches
     return "none_failed" if split.transition.allow_empty or barrier or arms_arrive else None
 

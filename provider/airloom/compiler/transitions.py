@@ -44,7 +44,7 @@ class Problem:
     missing: bool = False
 
 
-class _Invalid(Exception):  # noqa: N818 - never leaves this module
+class _Invalid(Exception):
     def __init__(self, what: str, mend: str, node: ast.AST) -> None:
         super().__init__(what)
         self.problem = Problem(what, getattr(node, "lineno", 0), mend)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 
 
-class CaughtException(Exception):  # noqa: N818 - it is an artifact's value, not an error to raise
+class CaughtException(Exception):
     """An exception of a step, with its text and traceback, for later steps to look at.
 
     Attributes

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class Parallel(NamedTuple):
+    """Where a task stands among those of a @parallel step."""
+
+    main_ip: str
+    num_nodes: int
+    node_index: int
+    control_task_id: str
 
 
 class Current:
     """Facts about the running task; outside of a task most of them do not exist.
 
     The attributes are ``flow_name run_id step_name task_id retry_count origin_run_id pathspec
-    namespace username tags tempdir parameter_names graph`` and ``is_running_flow``.
+    namespace username tags tempdir parameter_names graph`` and ``is_running_flow``,
+    in a @parallel step also ``parallel``.
     """
 
     def __init__(self) -> None:

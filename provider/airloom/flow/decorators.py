@@ -105,6 +105,15 @@ def environment(*, vars: Mapping[str, object]) -> Callable[[S], S]:  # noqa: A00
     return _decorate("environment", lambda old: replace(old, variables={**old.variables, **variables}))
 
 
+def parallel(function: S) -> S:
+    """Run all tasks of this step at once, each knowing the others by ``current.parallel``.
+
+    The step before it says how many: ``self.next(self.train, num_parallel=4)``.
+    """
+    decorate: Callable[[S], S] = _decorate("parallel", lambda old: replace(old, parallel=True))
+    return decorate(function)
+
+
 def resources(
     *,
     cpu: float | None = None,

@@ -40,6 +40,15 @@ class Parent:
         return f"{self.key.pathspec}@{self.attempt}"
 
 
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Which round of a step that leads back to itself is due, and the round before it."""
+
+    number: int = 0
+    previous: Parent | None = None
+    finished: bool = False
+
+
 class Lineage:
     """Looks tasks of one run up; each record is read once."""
 
@@ -75,6 +84,24 @@ class Lineage:
                 mend="run it first; in Airflow, clear it together with the tasks that read it.",
             )
         return found
+
+    def round(self, step: StepPlan, indices: Indices, generation: int) -> Round:
+        """Return the round of a step that is due; for a step that does not lead to itself, the only one.
+
+        A retry goes on after the last round that was committed; a cleared task (another
+        ``generation``) begins anew.
+        """
+        if step.name not in step.transition.targets:
+            return Round()
+        last = self.task(step.name, indices)
+        if last is None:
+            return Round()
+        begun = self._datastore.begin(last.key, last.attempt)
+        if begun.generation != generation:
+            return Round()
+        if not self._leads_to(last, step.name):
+            return Round(begun.iteration, finished=True)
+        return Round(begun.iteration + 1, last)
 
     def parents(self, step: StepPlan, indices: Indices) -> list[Parent]:
         """Tasks that the task reads: one, or for a join one a branch, in order.

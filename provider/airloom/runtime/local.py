@@ -5,29 +5,30 @@ from __future__ import annotations
 import json
 import os
 import selectors
+import signal
 import socket
 import subprocess
 import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 from airloom import codec
 from airloom.codec import Json
-from airloom.errors import AirloomError, FlowError, Place
+from airloom.errors import AirloomError, FlowError, NotFound, Place
 from airloom.flow.spec import FlowSpec
 from airloom.names import Indices, indices_of, task_id
 from airloom.plan import Plan
 from airloom.runtime import nursery
 from airloom.runtime.logs import Log, Stream, captured
-from airloom.runtime.task import Task, TaskRequest, claim
+from airloom.runtime.task import Task, TaskRequest, now
 from airloom.settings import Settings
 from airloom.store.datastore import Datastore, TaskKey
-from airloom.store.records import Outcome, RunRecord
+from airloom.store.records import DoneRecord, ErrorRecord, FailedRecord, Outcome, RunRecord, Usage
 
 
 class Reporter(Protocol):
@@ -42,9 +43,14 @@ class Reporter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A try at a task came to its end. ``status`` is an exit code, or minus a signal's number."""
+    """A try at a task came to its end.
+
+    ``attempt`` is the one that it claimed, None when it could not even do that. ``status`` is an
+    exit code, or minus a signal's number.
+    """
 
     request: TaskRequest
+    attempt: int | None
     status: int
 
 
@@ -59,8 +65,23 @@ class Executor(Protocol):
 @dataclass
 class _Child:
     request: TaskRequest
+    began: float = field(default_factory=time.monotonic)
+    pid: int | None = None
     log: Log = field(default_factory=Log)
     outputs: dict[int, Stream] = field(default_factory=dict)
+
+
+# The folder that `python -m` would put first on the path is nothing to do with the flow: a file
+# there would hide an installed package. Where Airloom itself lies is found in any case.
+_START = """\
+import sys
+sys.path[:] = [*filter(None, sys.path), sys.argv.pop()]
+from airloom.runtime.nursery import main
+sys.exit(main())
+"""
+_HOME = str(Path(__file__).parents[2])
+_PATIENCE_S = 3.0
+_ENDED = "ProcessEnded"
 
 
 class ForkingExecutor:
@@ -74,19 +95,29 @@ class ForkingExecutor:
         self._children: dict[int, _Child] = {}
         self._received = b""
         self._count = 0
-        command = [sys.executable, "-m", "airloom.runtime.nursery", str(theirs.fileno())]
+        flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
+        command = [sys.executable, *flags, "-c", _START, str(theirs.fileno()), _HOME]
         self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], start_new_session=True)
         theirs.close()
+        self._where = Place("the flow")
         self._ready = False
 
     def load(self, plan: Plan, file: Path, settings: Settings) -> None:
         """Have the flow loaded whose tasks are to run; does not wait for it."""
         self._plan = plan
+        self._where = Place(str(file))
         self._datastore = Datastore.open(settings)
         setup = nursery.Setup(str(file.resolve()), plan.flow, plan.digest, settings)
-        self._link.sendall(nursery.encode(setup))
+        self._send(nursery.encode(setup))
 
     def submit(self, request: TaskRequest) -> None:
+        """Start a task.
+
+        Raises
+        ------
+        FlowError
+            When the flow cannot be loaded, or the process that runs the tasks is gone.
+        """
         if not self._ready:
             self._await_ready()
         self._count += 1
@@ -101,105 +132,177 @@ class ForkingExecutor:
             writers.append(writer)
         self._children[self._count] = child
         message = nursery.encode({"number": self._count, "request": codec.to_json(request)})
-        socket.send_fds(self._link, [message], writers)
-        for writer in writers:
-            os.close(writer)
+        try:
+            self._send(message, writers)
+        finally:
+            for writer in writers:
+                os.close(writer)
+
+    def _send(self, message: bytes, descriptors: Iterable[int] = ()) -> None:
+        try:
+            socket.send_fds(self._link, [message], list(descriptors))
+        except BrokenPipeError:
+            raise self._gone() from None
+
+    def _gone(self) -> FlowError:
+        try:
+            status = self._process.wait(_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            status = 0
+        for child in self._children.values():
+            if child.pid is not None:
+                nursery.end_group(child.pid, signal.SIGKILL)
+        return FlowError(
+            f"the process that runs the tasks {_end_of(status)}",
+            where=self._where,
+            mend="look at the lines above; memory may have run out.",
+        )
 
     def _await_ready(self) -> None:
-        message = next(self._messages(), None)
-        if message is None or "error" in message:
-            text = str(message["error"]) if message else "it ended without a word"
+        found: list[dict[str, Json]] = []
+        while not found:
+            found = list(self._messages())
+        if "error" in found[0]:
             raise FlowError(
-                f"the flow could not be loaded in the process that runs its tasks:\n{text}",
-                where=Place(self._plan.module + ".py"),
+                f"the flow could not be loaded in the process that runs its tasks:\n{found[0]['error']}",
+                where=self._where,
                 mend="the file must be importable by its name, without side effects that need a terminal.",
             )
         self._ready = True
 
     def _messages(self) -> Iterator[dict[str, Json]]:
         data = self._link.recv(1 << 16)
+        if not data:
+            raise self._gone()
         self._received += data
         *whole, self._received = self._received.split(b"\n")
         for line in whole:
             yield json.loads(line)
 
-    def poll(self) -> Iterator[Ended | tuple[TaskRequest, Stream, str]]:
-        ended = []
-        for key, _ in self._selector.select():
+    def poll(self, timeout_s: float | None = None) -> Iterator[Ended | tuple[TaskRequest, Stream, str]]:
+        """Give what has happened; wait for something to, at most so long.
+
+        Raises
+        ------
+        FlowError
+            When the process that runs the tasks is gone.
+        """
+        told: list[dict[str, Json]] = []
+        for key, _ in self._selector.select(timeout_s):
             if key.fileobj is self._link:
-                ended += list(self._messages())
-                if self._process.poll() is not None and not ended:
-                    raise FlowError(
-                        f"the process that runs the tasks died with status {self._process.returncode}",
-                        where=Place(self._plan.module + ".py"),
-                        mend="look at the lines above; memory may have run out.",
-                    )
+                told += self._messages()
             else:
                 number, reader = key.data
-                yield from self._read(number, reader)
-        for message in ended:
-            yield from self._end(int(str(message["ended"])), int(str(message["status"])))
+                yield from self._read(number, reader)[1]
+        for message in told:
+            child = self._children[int(str(message["number"]))]
+            child.pid = int(str(message["pid"]))
+            if "status" in message:
+                yield from self._end(int(str(message["number"])), message)
 
-    def _read(self, number: int, reader: int) -> Iterator[tuple[TaskRequest, Stream, str]]:
+    def _read(self, number: int, reader: int) -> tuple[bool, list[tuple[TaskRequest, Stream, str]]]:
+        """Read what is there; say whether there was anything, and give the lines that are whole now."""
         child = self._children.get(number)
         if child is None or reader not in child.outputs:
-            return
+            return False, []
         try:
             data = os.read(reader, 1 << 16)
         except BlockingIOError:
-            return
+            return False, []
         stream = child.outputs[reader]
         if not data:
             self._forget(child, reader)
-            return
-        for line in child.log.feed(stream, data.decode("utf-8", "surrogateescape")):
-            yield child.request, stream, line
+            return False, []
+        lines = child.log.feed(stream, data.decode("utf-8", "surrogateescape"))
+        return True, [(child.request, stream, line) for line in lines]
 
     def _forget(self, child: _Child, reader: int) -> None:
         self._selector.unregister(reader)
         os.close(reader)
         del child.outputs[reader]
 
-    def _end(self, number: int, status: int) -> Iterator[Ended | tuple[TaskRequest, Stream, str]]:
+    def _end(
+        self, number: int, message: dict[str, Json]
+    ) -> Iterator[Ended | tuple[TaskRequest, Stream, str]]:
         child = self._children[number]
         for reader in list(child.outputs):
-            while reader in child.outputs:
-                before = len(child.outputs)
-                lines = list(self._read(number, reader))
+            more = True
+            while more:
+                more, lines = self._read(number, reader)
                 yield from lines
-                if not lines and len(child.outputs) == before:
-                    self._forget(child, reader)  # a grandchild holds it open: the task is over all the same
+            if reader in child.outputs:
+                self._forget(child, reader)  # a grandchild holds it open: the task is over all the same
         for stream, text in child.log.close():
             yield child.request, stream, text
         del self._children[number]
+        status = int(str(message["status"]))
+        yield Ended(child.request, self._keep(child, status, message), status)
+
+    def _keep(self, child: _Child, status: int, message: dict[str, Json]) -> int | None:
+        """Save the log of the attempt, and how it ended where it could not say so itself."""
         key = TaskKey(self._plan.flow, child.request.run, child.request.step, child.request.task)
-        attempts = self._datastore.attempts(key)
+        attempt = max(self._datastore.attempts(key), default=-1)
+        if attempt < 0 or self._datastore.begin(key, attempt).pid != child.pid:
+            return None  # it was ended before it could claim one
         kept = child.log.to_bytes()
-        if attempts and kept:
-            self._datastore.write_log(key, attempts[-1], kept)
-        yield Ended(child.request, status)
+        if kept:
+            self._datastore.write_log(key, attempt, kept)
+        if _committed(self._datastore, key, attempt) is None and self._datastore.failed(key, attempt) is None:
+            used = Usage(
+                float(str(message["peak_memory_mib"])),
+                round(float(str(message["cpu_s"])), 3),
+                round(time.monotonic() - child.began, 3),
+            )
+            error = ErrorRecord(_ENDED, f"the task's process {_end_of(status)}", "")
+            self._datastore.fail(key, attempt, FailedRecord(now(), error, used, code=self._plan.code))
+        return attempt
 
     def close(self, *, kill: bool = False) -> None:
-        if kill and self._ready:
-            socket.send_fds(self._link, [nursery.encode({"stop": True})], [])
-            deadline = time.monotonic() + 5
-            while self._children and time.monotonic() < deadline:
-                for _ in self.poll():
-                    pass
-        self._link.close()
+        """End everything; the tasks that still run, too, when ``kill`` is set."""
         try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        for child in self._children.values():
-            for reader in list(child.outputs):
-                self._forget(child, reader)
-        self._selector.close()
+            if kill and self._ready:
+                self._stop_children()
+        finally:
+            if not self._ready:
+                self._process.kill()  # it is busy importing, and has no children
+            self._link.close()
+            try:
+                self._process.wait(_PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            for child in self._children.values():
+                for reader in list(child.outputs):
+                    self._forget(child, reader)
+            self._selector.close()
+
+    def _stop_children(self) -> None:
+        try:
+            for how in (signal.SIGTERM, signal.SIGKILL):
+                self._send(nursery.encode({"stop": how}))
+                deadline = time.monotonic() + _PATIENCE_S
+                while self._children and time.monotonic() < deadline:
+                    for _ in self.poll(0.1):
+                        pass
+        except FlowError:
+            return  # it is gone, and its children were ended with it
+
+
+def _committed(datastore: Datastore, key: TaskKey, attempt: int) -> DoneRecord | None:
+    try:
+        return datastore.done(key, attempt)
+    except NotFound:
+        return None
+
+
+def _end_of(status: int) -> str:
+    if status < 0:
+        return f"was killed by signal {-status} ({signal.Signals(-status).name})"
+    return f"ended by itself with exit status {status}"
 
 
 class InProcessExecutor:
-    """One task after another in this process, for a debugger."""
+    """One task after another in this process, for a debugger; @timeout does not count there."""
 
     def __init__(self, plan: Plan, flow: type[FlowSpec], datastore: Datastore) -> None:
         self._plan = plan
@@ -211,18 +314,17 @@ class InProcessExecutor:
         self._queue.append(request)
 
     def poll(self) -> Iterator[Ended | tuple[TaskRequest, Stream, str]]:
-        request = self._queue.popleft()
-        key = TaskKey(self._plan.flow, request.run, request.step, request.task)
-        attempt = claim(self._datastore, self._plan, request)
+        request = replace(self._queue.popleft(), alarm=False)
+        task = Task(self._datastore, self._plan, self._flow, request)
         status = 0
         with captured() as log:
             try:
-                Task(self._datastore, self._plan, self._flow, request, attempt).run()
+                task.run()
             except AirloomError as error:
                 traceback.print_exception(error.__cause__ or error)
                 status = 1
-        self._datastore.write_log(key, attempt, log.to_bytes())
-        yield Ended(request, status)
+        self._datastore.write_log(task.key, task.attempt, log.to_bytes())
+        yield Ended(request, task.attempt, status)
 
     def close(self, *, kill: bool = False) -> None:
         self._queue.clear()
@@ -281,26 +383,25 @@ class LocalRun:
         self._running -= 1
         request, key = event.request, self._key(event.request)
         indices = indices_of(request.task, self._plan.step(request.step).depth)
-        found = self._datastore.done_attempt(key) if event.status == 0 else None
-        if found is not None:
+        # What is committed counts, also where its process ended badly afterwards.
+        done = None if event.attempt is None else _committed(self._datastore, key, event.attempt)
+        if done is not None:
             self._reporter.task_ended(key, None, retried=False)
-            self._follow(request.step, indices, found[1].outcome)
+            self._follow(request.step, indices, done.outcome)
             return
         again = not request.last_try
-        self._reporter.task_ended(key, self._problem(key, event.status), retried=again)
+        self._reporter.task_ended(key, self._problem(key, event), retried=again)
         if again:
             self._ready.appendleft((request.step, indices, request.retry_count + 1))
         else:
             self._failed = True
 
-    def _problem(self, key: TaskKey, status: int) -> str:
-        if status < 0:
-            return f"was killed by signal {-status}"
-        attempts = self._datastore.attempts(key)
-        failed = self._datastore.failed(key, attempts[-1]) if attempts else None
+    def _problem(self, key: TaskKey, event: Ended) -> str:
+        failed = None if event.attempt is None else self._datastore.failed(key, event.attempt)
         if failed is None:
-            return f"ended with status {status}"
-        return f"{failed.error_type}: {failed.message.splitlines()[0] if failed.message else ''}"
+            return f"the task's process {_end_of(event.status)}"
+        first = failed.error.message.partition("\n")[0]
+        return first if failed.error.type == _ENDED else f"{failed.error.type}: {first}"
 
     def _follow(self, step: str, indices: Indices, outcome: Outcome) -> None:
         plan = self._plan.step(step)

@@ -84,8 +84,8 @@ def captured() -> Iterator[Log]:
     """Keep what this process prints while the block runs; it still goes where it went."""
     log = Log()
     before = sys.stdout, sys.stderr
-    sys.stdout = _Tee(before[0], log, "o")  # type: ignore[assignment]
-    sys.stderr = _Tee(before[1], log, "e")  # type: ignore[assignment]
+    sys.stdout = _Tee(before[0], log, "o")
+    sys.stderr = _Tee(before[1], log, "e")
     try:
         yield log
     finally:

@@ -5,30 +5,36 @@ forking is safe. (The forkserver of the standard library does not put the flow's
 its path before it preloads, in no version from 3.10 to 3.13.)
 
 Messages are JSON lines. To the nursery: first a `Setup`, then a `TaskRequest` with its
-number and two descriptors for the child's output. From it: ``{"ready": true}`` or
-``{"error": ...}``, then ``{"ended": number, "status": code}`` for each child.
+number and two descriptors for the child's output, or ``{"stop": signal}`` for all children.
+From it: ``{"ready": true}`` or ``{"error": ...}``, then for each child ``{"number", "pid"}``
+and at its end ``{"number", "pid", "status", "peak_memory_mib", "cpu_s"}``.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import random
 import selectors
 import signal
 import socket
 import sys
 import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from airloom import codec
 from airloom.errors import AirloomError
 from airloom.flow.spec import FlowSpec
 from airloom.plan import Plan
 from airloom.runtime.code import import_flow
-from airloom.runtime.task import Task, TaskRequest, claim
+from airloom.runtime.task import Task, TaskRequest
+from airloom.runtime.usage import peak_mib
 from airloom.settings import Settings
 from airloom.store.datastore import Datastore
 
@@ -51,11 +57,14 @@ def encode(message: object) -> bytes:
 
 
 class _Nursery:
-    def __init__(self, link: socket.socket, datastore: Datastore, plan: Plan, flow: type[FlowSpec]) -> None:
+    def __init__(
+        self, link: socket.socket, datastore: Datastore, plan: Plan, flow: type[FlowSpec], *, seeded: set[str]
+    ) -> None:
         self._link = link
         self._datastore = datastore
         self._plan = plan
         self._flow = flow
+        self._seeded = seeded
         self._children: dict[int, int] = {}
 
     def serve(self) -> None:
@@ -80,35 +89,53 @@ class _Nursery:
         data, descriptors, _, _ = socket.recv_fds(self._link, _MESSAGE, 2)
         if not data:
             return False
-        message = json.loads(data)
-        if "stop" in message:
-            self.end_children(signal.SIGTERM)
-            return True
-        request = codec.from_json(TaskRequest, message["request"])
+        # A message with descriptors comes alone; of those without, several may come at once.
+        for line in data.splitlines():
+            message = json.loads(line)
+            if "stop" in message:
+                self.end_children(signal.Signals(message["stop"]))
+            else:
+                self._fork(message["number"], codec.from_json(TaskRequest, message["request"]), descriptors)
+        return True
+
+    def _fork(self, number: int, request: TaskRequest, descriptors: list[int]) -> None:
+        state = random.getstate() if "random" in self._seeded else None
         pid = os.fork()
         if pid == 0:
+            if state is not None:
+                random.setstate(state)
             self._child(request, descriptors)
+        with suppress(OSError):  # whichever of the two is first: a signal to the group finds it
+            os.setpgid(pid, pid)
         for descriptor in descriptors:
             os.close(descriptor)
-        self._children[pid] = message["number"]
-        return True
+        self._children[pid] = number
+        self._tell({"number": number, "pid": pid})
 
     def _reap(self) -> None:
         while self._children:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            pid, status, used = os.wait4(-1, os.WNOHANG)
             if pid == 0:
                 return
             number = self._children.pop(pid, None)
             if number is not None:
-                code = os.waitstatus_to_exitcode(status)
-                self._link.sendall(encode({"ended": number, "status": code}))
+                message = {
+                    "number": number,
+                    "pid": pid,
+                    "status": os.waitstatus_to_exitcode(status),
+                    "peak_memory_mib": peak_mib(used),
+                    "cpu_s": used.ru_utime + used.ru_stime,
+                }
+                self._tell(message)
+
+    def _tell(self, message: object) -> None:
+        # When the other side is gone, the next look at the link ends the nursery.
+        with suppress(BrokenPipeError):
+            self._link.sendall(encode(message))
 
     def end_children(self, how: signal.Signals) -> None:
         for pid in self._children:
-            try:
-                os.killpg(pid, how)
-            except ProcessLookupError:
-                continue
+            end_group(pid, how)
 
     def _child(self, request: TaskRequest, descriptors: list[int]) -> NoReturn:
         status = 1
@@ -117,26 +144,48 @@ class _Nursery:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            atexit._clear()  # noqa: SLF001 - what was registered before the fork is the nursery's
             self._link.close()
             _own_output(descriptors)
-            _own_randomness()
-            attempt = claim(self._datastore, self._plan, request)
-            Task(self._datastore, self._plan, self._flow, request, attempt).run()
+            if "numpy" not in self._seeded:
+                _own_randomness()
+            Task(self._datastore, self._plan, self._flow, request).run()
             status = 0
         except AirloomError as error:
             cause = error.__cause__
             if cause is not None:
                 traceback.print_exception(cause)
             print(error, file=sys.stderr)  # noqa: T201 - the child's output is the task's log
-        except BaseException:  # noqa: BLE001 - the child ends here, whatever it was
+        except BaseException:  # the child ends here, whatever it was
             traceback.print_exc()
         finally:
-            for thread in threading.enumerate():
-                if thread is not threading.current_thread() and not thread.daemon:
-                    thread.join()
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
+            try:
+                _finish()
+            finally:
+                os._exit(status)
+
+
+def _finish() -> None:
+    """Do what an interpreter does at its end: what the user's code leaves behind ends with the task."""
+    try:
+        # Joins the threads; idle ones of an executor that was not shut down are told to end first.
+        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - multiprocessing's way, too
+        atexit._run_exitfuncs()  # noqa: SLF001 - os._exit runs none
+        pools = sys.modules.get("multiprocessing.util")
+        if pools is not None:
+            pools._exit_function()  # noqa: SLF001 - it was registered before the fork, or has run already
+    except BaseException:
+        traceback.print_exc()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+
+
+def end_group(pid: int, how: signal.Signals) -> None:
+    """Send a signal to a task's process and to all that it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(pid, how)
 
 
 def _own_output(descriptors: list[int]) -> None:
@@ -145,6 +194,8 @@ def _own_output(descriptors: list[int]) -> None:
         os.close(descriptor)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
+    if nothing:
+        os.close(nothing)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
@@ -156,20 +207,52 @@ def _own_randomness() -> None:
         numpy.seed()
 
 
+@contextmanager
+def _noting_seeds() -> Iterator[set[str]]:
+    """Note which global generators the flow's file seeds while it is imported.
+
+    What it seeds itself stays so in every task, as where each task imports the file.
+    """
+    seeded: set[str] = set()
+    plain = random.seed
+
+    def seed(*arguments: Any, **keywords: Any) -> None:
+        if keywords or arguments not in ((), (None,)):
+            seeded.add("random")
+        plain(*arguments, **keywords)
+
+    random.seed = seed
+    try:
+        yield seeded
+    finally:
+        random.seed = plain
+    numpy = sys.modules.get("numpy.random")
+    if numpy is not None and getattr(numpy.mtrand._rand._bit_generator, "_seed_seq", True) is None:  # noqa: SLF001
+        seeded.add("numpy")
+
+
 def main() -> int:
     """Serve one local run; the socket's descriptor is the only argument."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     link = socket.socket(fileno=int(sys.argv[1]))
-    setup = codec.loads(Setup, link.recv(_MESSAGE))
+    received = link.recv(_MESSAGE)
+    if not received:
+        return 0  # the flow could not be compiled
+    setup = codec.loads(Setup, received)
+    sys.argv[:] = [setup.file]
     try:
         datastore = Datastore.open(setup.settings)
         plan = datastore.plan(setup.flow, setup.plan)
-        flow = import_flow(Path(setup.file), setup.flow)
-    except Exception:  # noqa: BLE001 - told to the other side, which reports it
+        with _noting_seeds() as seeded:
+            flow = import_flow(Path(setup.file), setup.flow)
+    except AirloomError as error:
+        link.sendall(encode({"error": str(error)}))
+        return 1
+    except Exception:  # told to the other side, which reports it
         link.sendall(encode({"error": traceback.format_exc()}))
         return 1
     link.sendall(encode({"ready": True}))
-    nursery = _Nursery(link, datastore, plan, flow)
+    nursery = _Nursery(link, datastore, plan, flow, seeded=seeded)
     try:
         nursery.serve()
     finally:

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,17 +22,25 @@ from types import FrameType, ModuleType
 from typing import Any
 
 from airloom.codec import Json
-from airloom.errors import AirloomError, ArtifactError, GraphError, StepFailed, StepTimedOut
+from airloom.errors import AirloomError, GraphError, StepFailed, StepTimedOut
 from airloom.flow.caught import CaughtException
-from airloom.flow.current import current
+from airloom.flow.current import Parallel, current
 from airloom.flow.parameters import IncludeFile, parameters_of
 from airloom.flow.spec import FlowSpec, Input, Inputs, Source, TaskState
-from airloom.names import indices_of
+from airloom.names import indices_of, task_id
 from airloom.plan import Plan, StepPlan
 from airloom.runtime.lineage import ITEMS, Lineage, Parent
 from airloom.runtime.usage import Meter
 from airloom.store.datastore import Datastore, TaskKey
-from airloom.store.records import ArtifactRecord, BeginRecord, DoneRecord, FailedRecord, Outcome, RunRecord
+from airloom.store.records import (
+    ArtifactRecord,
+    BeginRecord,
+    DoneRecord,
+    ErrorRecord,
+    FailedRecord,
+    Outcome,
+    RunRecord,
+)
 from airloom.store.serializers import Loaded
 
 
@@ -40,7 +49,8 @@ class TaskRequest:
     """Which task to run, and what the scheduler says about this try.
 
     ``retry_count`` counts from 0; ``last_try`` makes @catch take effect; ``origin`` holds the
-    scheduler's own ids; ``alarm`` says whether @timeout is kept here or by the scheduler.
+    scheduler's own ids; ``generation`` counts how often the scheduler was told to run a finished task anew; without
+    ``alarm`` no @timeout is kept, for a debugger.
     """
 
     run: str
@@ -48,6 +58,7 @@ class TaskRequest:
     task: str
     retry_count: int = 0
     last_try: bool = True
+    generation: int = 0
     alarm: bool = True
     origin: dict[str, Json] = field(default_factory=dict)
 
@@ -60,7 +71,6 @@ class TaskResult:
     attempt: int
     outcome: Outcome
     artifacts: tuple[str, ...]
-    caught: bool
 
 
 def now() -> str:
@@ -68,18 +78,8 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
-def claim(datastore: Datastore, plan: Plan, request: TaskRequest) -> int:
-    """Claim the next attempt at a task; nobody else can have the same number."""
-    key = TaskKey(plan.flow, request.run, request.step, request.task)
-
-    def begin(_attempt: int) -> BeginRecord:
-        return BeginRecord(now(), socket.gethostname(), os.getpid(), request.retry_count, request.origin)
-
-    return datastore.claim(key, begin)
-
-
 class Task:
-    """One attempt: `run` does it all."""
+    """One attempt, claimed when the object is made: nobody else can have its number."""
 
     def __init__(
         self,
@@ -87,14 +87,12 @@ class Task:
         plan: Plan,
         flow: type[FlowSpec],
         request: TaskRequest,
-        attempt: int,
         user_errors: tuple[type[BaseException], ...] = (),
     ) -> None:
         self.datastore = datastore
         self.plan = plan
         self.flow = flow
         self.request = request
-        self.attempt = attempt
         self.step: StepPlan = plan.step(request.step)
         self.indices = indices_of(request.task, self.step.depth)
         self.key = TaskKey(plan.flow, request.run, request.step, request.task)
@@ -102,6 +100,20 @@ class Task:
         self.lineage = Lineage(datastore, plan, request.run)
         # What counts as the user's failure besides Exception: a scheduler's own timeout.
         self._user_errors: tuple[type[BaseException], ...] = (Exception, *user_errors)
+        self.round = self.lineage.round(self.step, self.indices, request.generation)
+        self.attempt = datastore.claim(self.key, self._begin)
+
+    def _begin(self, _attempt: int) -> BeginRecord:
+        request = self.request
+        return BeginRecord(
+            now(),
+            socket.gethostname(),
+            os.getpid(),
+            request.retry_count,
+            request.generation,
+            self.round.number,
+            request.origin,
+        )
 
     def run(self) -> TaskResult:
         """Run the step once and commit what it leaves.
@@ -114,21 +126,26 @@ class Task:
             When a parent is missing, an artifact cannot be saved, the store does not answer.
         """
         meter = Meter()
-        parents = self.lineage.parents(self.step, self.indices)
+        parents = self._parents()
         instance = self._instance(parents)
-        caught = False
+        catch, caught = self.step.catch, None
         try:
             with self._surroundings():
                 self._call(instance, parents)
-            outcome = self._outcome(instance)
-            if self.step.catch is not None and self.step.catch.variable is not None:
-                setattr(instance, self.step.catch.variable, None)
-            records = self._save(instance, parents)
         except self._user_errors as error:
-            if self.step.catch is None or not self.request.last_try:
+            _forget_our_frames(error)
+            if catch is None or not self.request.last_try:
                 raise self._failed(error, instance, parents, meter) from error
-            caught = True
-            outcome, records = self._caught(error, instance, parents, meter)
+            caught = CaughtException.of(error)
+            if catch.print_exception:
+                traceback.print_exception(error)
+        try:
+            outcome = Outcome(self.step.transition.targets) if caught else self._outcome(instance)
+            if catch is not None and catch.variable is not None:
+                setattr(instance, catch.variable, caught)
+            records = self._save(instance, parents)
+        except Exception as error:
+            raise self._failed(error, instance, parents, meter) from error
         done = DoneRecord(
             finished_at=now(),
             artifacts=records,
@@ -138,12 +155,17 @@ class Task:
             code=self.plan.code,
             python=platform.python_version(),
             platform=platform.platform(),
-            caught=caught,
+            caught=None if caught is None else _error_record(caught),
         )
         self.datastore.commit(self.key, self.attempt, done)
-        return TaskResult(self.key.pathspec, self.attempt, outcome, tuple(records), caught)
+        return TaskResult(self.key.pathspec, self.attempt, outcome, tuple(records))
 
     # -- before the user's code ----------------------------------------------------------
+
+    def _parents(self) -> list[Parent]:
+        if self.round.previous is not None:
+            return [self.round.previous]
+        return self.lineage.parents(self.step, self.indices)
 
     def _instance(self, parents: list[Parent]) -> FlowSpec:
         instance = self.flow(use_cli=False)
@@ -192,7 +214,18 @@ class Task:
             "tempdir": folder,
             "parameter_names": [parameter.name for parameter in self.plan.parameters],
             "graph": self.plan,
+            **self._gang(),
         }
+
+    def _gang(self) -> dict[str, Any]:
+        around = self.step.foreaches
+        if not around or self.plan.step(around[-1]).transition.kind != "parallel":
+            return {}
+        split = self.lineage.committed(around[-1], self.indices[:-1])
+        control = TaskKey(self.key.flow, self.key.run, self.key.step, task_id((*self.indices[:-1], 0)))
+        # All nodes are processes of one machine: the local one, or the Airflow worker.
+        nodes = split.done.outcome.cardinality or 0
+        return {"parallel": Parallel("127.0.0.1", nodes, self.indices[-1], control.task)}
 
     def _call(self, instance: FlowSpec, parents: list[Parent]) -> None:
         method = getattr(instance, self.step.name)
@@ -289,20 +322,6 @@ class Task:
             fresh |= {name: getattr(self.flow, name) for name in self.plan.constants}
         return records | self.datastore.save_artifacts(fresh)
 
-    def _caught(
-        self, error: BaseException, instance: FlowSpec, parents: list[Parent], meter: Meter
-    ) -> tuple[Outcome, dict[str, ArtifactRecord]]:
-        catch = self.step.catch
-        if catch is not None and catch.print_exception:
-            traceback.print_exception(error)
-        if catch is not None and catch.variable is not None:
-            setattr(instance, catch.variable, CaughtException.of(error))
-        try:
-            records = self._save(instance, parents)
-        except Exception as second:
-            raise self._failed(second, instance, parents, meter) from second
-        return Outcome(self.step.transition.targets), records
-
     def _failed(
         self, error: BaseException, instance: FlowSpec, parents: list[Parent], meter: Meter
     ) -> AirloomError:
@@ -310,16 +329,30 @@ class Task:
             partial = self._save(instance, parents)
         except Exception:  # what was set may be what failed: the failure itself is what counts
             partial = {}
-        text = "".join(traceback.format_exception(error))
-        record = FailedRecord(now(), CaughtException.of(error).type, str(error), text, meter.read(), partial)
+        what = _error_record(CaughtException.of(error))
+        names = tuple(parent.pathspec for parent in parents)
+        record = FailedRecord(now(), what, meter.read(), partial, names, self.plan.code)
         self.datastore.fail(self.key, self.attempt, record)
-        if isinstance(error, (StepTimedOut, ArtifactError, GraphError)):
+        if isinstance(error, AirloomError):
             return error
         return StepFailed(
-            f"the step {self.step.name!r} raised {record.error_type}: {record.message}",
+            f"the step {self.step.name!r} raised {what.type}: {what.message}",
             where=f"{self.key.pathspec}, attempt {self.attempt}",
             mend="see the traceback above; `airloom logs` shows it again.",
         )
+
+
+def _forget_our_frames(error: BaseException) -> None:
+    """Let a traceback begin in the user's code: how it was called is no help to anybody."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
+        frames = frames.tb_next
+    if frames is not None:
+        error.__traceback__ = frames
+
+
+def _error_record(caught: CaughtException) -> ErrorRecord:
+    return ErrorRecord(caught.type, caught.exception, caught.stacktrace)
 
 
 class _ParentSource:
@@ -402,9 +435,12 @@ def _alarm(seconds: float, pathspec: str) -> Iterator[None]:
         )
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    began = time.monotonic()
+    outer_s, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        # A scheduler's own alarm goes on where it was.
+        left_s = max(outer_s - (time.monotonic() - began), 0.001) if outer_s else 0
+        signal.setitimer(signal.ITIMER_REAL, left_s)
         signal.signal(signal.SIGALRM, before)

@@ -254,7 +254,7 @@ class LocalObjects:
             raise _translated(error, where, done) from error
 
 
-class _Stopped(Exception):  # noqa: N818 - no error: the bytes are there already
+class _Stopped(Exception):
     pass
 
 

@@ -63,12 +63,19 @@ class EndRecord:
 
 @dataclass(frozen=True, slots=True)
 class BeginRecord:
-    """An attempt was claimed. ``origin`` holds what the scheduler calls it (Airflow's ids and try number)."""
+    """An attempt was claimed.
+
+    ``generation`` counts how often the task was cleared before; ``iteration`` is the round of a
+    step that leads back to itself. ``origin`` holds what the scheduler calls the attempt
+    (Airflow's ids and try number).
+    """
 
     started_at: str
     host: str
     pid: int
     retry_count: int = 0
+    generation: int = 0
+    iteration: int = 0
     origin: dict[str, Json] = field(default_factory=dict)
 
 
@@ -91,11 +98,20 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorRecord:
+    """An exception of the user's code: qualified name of its class, its text, its traceback."""
+
+    type: str
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True)
 class DoneRecord:
     """An attempt was committed: the one record that makes its artifacts visible.
 
     ``parents`` are the pathspecs of the tasks that it read, each with its attempt:
-    ``Train/7/fit/2@1``. ``caught`` is set when @catch turned a failure into this success.
+    ``Train/7/fit/2@1``. ``caught`` is the failure that @catch turned into this success.
     """
 
     finished_at: str
@@ -106,7 +122,7 @@ class DoneRecord:
     code: str = ""
     python: str = ""
     platform: str = ""
-    caught: bool = False
+    caught: ErrorRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +130,8 @@ class FailedRecord:
     """An attempt failed in the user's code or in saving its artifacts."""
 
     finished_at: str
-    error_type: str
-    message: str
-    traceback: str
+    error: ErrorRecord
     usage: Usage
     artifacts: dict[str, ArtifactRecord] = field(default_factory=dict)
+    parents: tuple[str, ...] = ()
+    code: str = ""

@@ -1,0 +1,305 @@
+"""What the operators do when they run; imported by a running task only, never by a DAG file."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import threading
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import IO, TYPE_CHECKING, Any, NoReturn
+
+from airflow.sdk.configuration import conf
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+)
+
+from airloom import settings as settings_of
+from airloom.errors import AirloomError, NotFound, StepFailed
+from airloom.names import Indices, pack_indices, task_id, unpack_indices
+from airloom.runtime.code import load_flow
+from airloom.runtime.command import Command, build
+from airloom.runtime.lineage import Lineage
+from airloom.runtime.logs import captured
+from airloom.runtime.start import begin, run_parameters
+from airloom.runtime.task import Task, TaskRequest, now
+from airloom.store.datastore import Datastore, TaskKey
+from airloom.store.records import Outcome, RunRecord
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airloom.codec import Json
+    from airloom.flow.spec import FlowSpec
+    from airloom.plan import Plan, StepPlan
+    from airloom.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+RANGES_A_SLOT = 4
+"""Ranges a worker slot for a foreach that is too wide for a mapped task an index."""
+
+
+class Execution:
+    """One try of an Airflow task at one step, for the one index or the several that it stands for."""
+
+    def __init__(self, flow: str, digest: str, step: str, context: Context, retries: int) -> None:
+        self.settings = airflow_settings()
+        self.datastore = Datastore.open(self.settings)
+        self.plan: Plan = self.datastore.plan(flow, digest)
+        self.step: StepPlan = self.plan.step(step)
+        self.run: str = context["dag_run"].run_id
+        self._context = context
+        self._retries = retries
+        self._flow: type[FlowSpec] | None = None
+
+    def execute(self, index: str) -> Json:
+        """Run what ``index`` names; return what the DAG needs to go on.
+
+        Raises
+        ------
+        AirloomError
+            When a task failed; the others of a range have run all the same.
+        AirflowSkipException
+            When no switch has chosen any of them.
+        """
+        begin_run(self.datastore, self.plan, self.settings, self._context)
+        gang = self._is_gang()
+        places = unpack_indices(index, self.step.depth - gang)
+        if any(step.transition.kind == "switch" for step in self.plan.steps):
+            # Airflow's own branching runs unselected arms inside of mapped groups
+            # (apache/airflow#67265): every task of a flow with a switch asks the store instead.
+            lineage = Lineage(self.datastore, self.plan, self.run)
+            places = [place for place in places if lineage.chosen(self.step, place)]
+            if not places:
+                raise AirflowSkipException(f"no switch has chosen {self.step.name!r} here")
+        failures: list[AirloomError] = []
+        outcomes: list[Outcome] = []
+        for place in places:
+            try:
+                outcomes.append(self._gang(place) if gang else self._one(place))
+            except AirloomError as error:
+                if len(places) == 1:
+                    raise
+                logger.exception("index %s failed", task_id(place))
+                failures.append(error)
+        if failures:
+            raise _failed_range(failures, len(places), self._request(places[0]))
+        return self._answer(places, outcomes)
+
+    def _is_gang(self) -> bool:
+        around = self.step.foreaches
+        return bool(around) and self.plan.step(around[-1]).transition.kind == "parallel"
+
+    def _answer(self, places: list[Indices], outcomes: list[Outcome]) -> Json:
+        if self.step.transition.kind == "foreach" and self.step.depth == 0:
+            return spread([(number,) for number in range(outcomes[0].cardinality or 0)])
+        key = self._key(places[0])
+        return key.pathspec if len(places) == 1 else f"{self.plan.flow}/{self.run}/{self.step.name}"
+
+    # -- one index -------------------------------------------------------------------------
+
+    def _one(self, place: Indices) -> Outcome:
+        request = self._request(place)
+        finished = self._finished(place, request.generation)
+        if finished is not None:
+            logger.info("%s is committed already in this try or one before", self._key(place).pathspec)
+            return finished
+        while True:
+            outcome = self._attempt(request)
+            # A step that leads back to itself runs round after round in this one Airflow task.
+            if self.step.name not in outcome.targets:
+                return outcome
+
+    def _attempt(self, request: TaskRequest) -> Outcome:
+        if self._flow is None:
+            self._flow = load_flow(self.plan, self.datastore, self.settings.cache_folder)
+        task = Task(self.datastore, self.plan, self._flow, request, (AirflowTaskTimeout,))
+        with captured() as log:
+            try:
+                result = task.run()
+            finally:
+                kept = log.to_bytes()
+                if kept:
+                    self.datastore.write_log(task.key, task.attempt, kept)
+        logger.info("saved %d artifacts of %s@%d", len(result.artifacts), result.pathspec, result.attempt)
+        return result.outcome
+
+    def _finished(self, place: Indices, generation: int) -> Outcome | None:
+        """Outcome that was committed since the last clear, by this try or one before.
+
+        So a retried range runs only what is missing, and a task whose worker died right after
+        the commit does not run twice.
+        """
+        found = self.datastore.done_attempt(self._key(place))
+        if found is None or self.step.name in found[1].outcome.targets:
+            return None
+        begun = self.datastore.begin(self._key(place), found[0])
+        return found[1].outcome if begun.generation == generation else None
+
+    def _key(self, place: Indices) -> TaskKey:
+        return TaskKey(self.plan.flow, self.run, self.step.name, task_id(place))
+
+    def _request(self, place: Indices) -> TaskRequest:
+        ti = self._context["ti"]
+        # A clear raises max_tries and keeps counting: what counts are the tries since then.
+        max_tries: int = ti.max_tries
+        generation = max(max_tries - self._retries, 0)
+        origin: dict[str, Json] = {
+            "scheduler": "airflow",
+            "task_instance": str(ti.id),
+            "map_index": ti.map_index,
+            "try_number": ti.try_number,
+        }
+        return TaskRequest(
+            run=self.run,
+            step=self.step.name,
+            task=task_id(place),
+            retry_count=max(ti.try_number - 1 - generation, 0),
+            last_try=ti.try_number > max_tries,
+            generation=generation,
+            origin=origin,
+        )
+
+    # -- a gang ----------------------------------------------------------------------------
+
+    def _gang(self, place: Indices) -> Outcome:
+        """Run all tasks of a parallel step at once, each in a process of its own on this worker."""
+        split = self.plan.step(self.step.foreaches[-1])
+        lineage = Lineage(self.datastore, self.plan, self.run)
+        size = lineage.committed(split.name, place).done.outcome.cardinality or 0
+        members = [(*place, number) for number in range(size)]
+        environment = {**os.environ, **_variables(self.settings)}
+        running = []
+        for member in members:
+            command = build(Command(self.plan.flow, self.plan.digest, self._request(member)))
+            running.append(
+                subprocess.Popen(
+                    command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+                )
+            )
+        try:
+            readers = [
+                threading.Thread(target=_relay, args=(process.stdout, number))
+                for number, process in enumerate(running)
+            ]
+            for reader in readers:
+                reader.start()
+            codes = [process.wait() for process in running]
+            for reader in readers:
+                reader.join()
+        finally:
+            for process in running:
+                if process.poll() is None:
+                    process.kill()
+        lost = [number for number, code in enumerate(codes) if code != 0]
+        if lost:
+            raise StepFailed(
+                f"{len(lost)} of {size} parallel tasks failed: {', '.join(map(str, lost))}",
+                where=f"{self.plan.flow}/{self.run}/{self.step.name}",
+                mend="see their lines in the log above.",
+            )
+        return Outcome(self.step.transition.targets)
+
+
+def _relay(lines: IO[str] | None, number: int) -> None:
+    for line in lines or ():
+        logger.info("[node %d] %s", number, line.rstrip("\n"))
+
+
+def _variables(settings: Settings) -> dict[str, str]:
+    return {settings_of.variable(item.name): str(getattr(settings, item.name)) for item in fields(settings)}
+
+
+def _failed_range(failures: list[AirloomError], count: int, request: TaskRequest) -> AirloomError:
+    kinds = [error for error in failures if error.retriable] or failures
+    kind = type(kinds[0]) if kinds[0].retriable else type(failures[0])
+    return kind(
+        f"{len(failures)} of {count} indices failed, the first with: {failures[0].what}",
+        where=f"{request.step}, run {request.run}",
+        mend="see the log above; a retry runs only those that failed.",
+    )
+
+
+# -- shared by the operators ---------------------------------------------------------------
+
+
+def list_indices(flow: str, digest: str, split: str, context: Context) -> Json:
+    """Index paths of all tasks of an inner foreach, packed where they are many."""
+    datastore = Datastore.open(airflow_settings())
+    plan = datastore.plan(flow, digest)
+    return spread(Lineage(datastore, plan, context["dag_run"].run_id).indices(plan.step(split)))
+
+
+def spread(places: list[Indices]) -> Json:
+    """One text a mapped task: an index each, or ranges where Airflow would refuse so many tasks."""
+    limit = conf.getint("core", "max_map_length", fallback=1024)
+    if len(places) <= limit:
+        return list(pack_indices(places, len(places)))
+    slots = conf.getint("core", "parallelism", fallback=32) or 32
+    return list(pack_indices(places, min(limit, RANGES_A_SLOT * slots)))
+
+
+def airflow_settings() -> Settings:
+    """Settings from AIRLOOM_* variables and Airflow's section ``[airloom]``.
+
+    Raises
+    ------
+    SettingsError
+        When a value is not of its form.
+    """
+    configured = {}
+    for item in fields(settings_of.Settings):
+        value = conf.get("airloom", item.name, fallback=None)
+        if value is not None:
+            configured[item.name] = value
+    return settings_of.load(configured=configured)
+
+
+def begin_run(datastore: Datastore, plan: Plan, settings: Settings, context: Context) -> RunRecord:
+    """Write the run's record if this is its first task; check what the run was triggered with.
+
+    Raises
+    ------
+    ParameterError
+        When the run was triggered with a parameter that the flow does not have, or a wrong value.
+    AlreadyExists
+        When the store has an older run of this id with other parameters.
+    """
+    dag_run = context["dag_run"]
+    try:
+        found = datastore.run(plan.flow, dag_run.run_id)
+    except NotFound:
+        pass
+    else:
+        if found.origin.get("started_at") == _moment(dag_run.start_date):
+            return found
+    where = f"the DAG run {dag_run.run_id}"
+    names = [parameter.name for parameter in plan.parameters]
+    conf_given: Mapping[str, Json] = dag_run.conf or {}
+    given = {**conf_given, **{name: context["params"].get(name) for name in names}}
+    parameters = run_parameters(plan, given, datastore, where=where)
+    origin: dict[str, Json] = {
+        "scheduler": "airflow",
+        "dag_id": dag_run.dag_id,
+        "run_type": str(getattr(dag_run.run_type, "value", dag_run.run_type)),
+        "logical_date": _moment(dag_run.logical_date),
+        "started_at": _moment(dag_run.start_date),
+    }
+    user = getattr(dag_run, "triggering_user_name", None) or settings.user_name
+    record = RunRecord(plan.flow, dag_run.run_id, plan.digest, now(), str(user), parameters, origin)
+    return begin(datastore, record)
+
+
+def _moment(value: Any) -> str | None:
+    return None if value is None else value.isoformat()
+
+
+def translate(error: AirloomError) -> NoReturn:
+    """Raise Airflow's exception for one of ours: the one place that decides if another try can help."""
+    kind = AirflowException if error.retriable else AirflowFailException
+    raise kind(str(error)) from (error.__cause__ or error)
