@@ -8,6 +8,7 @@ or one mapped task group over the index paths of its foreach.
 from __future__ import annotations
 
 import keyword
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -178,6 +179,8 @@ def _flat(value: object) -> str:
 def docstring(text: str) -> str:
     """Text that is safe between three double quotes."""
     safe = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    # A CR would be read as the end of a line; NUL and half of a surrogate pair are no Python source.
+    safe = re.sub("[\0\r\ud800-\udfff]", lambda found: repr(found[0])[1:-1], safe)
     return safe + " " if safe.endswith('"') else safe
 
 
@@ -325,6 +328,10 @@ def _chains(edges: list[tuple[str, list[str]]]) -> list[str]:
     used: set[tuple[str, ...]] = set()
     for first, sources in together.items():
         if first in used:
+            continue
+        if len(sources) > 1 and len(first) > 1:  # as of two switches with the same arms: no list >> list
+            used.add(first)
+            lines += [f"{source} >> {_side(first)}" for source in sources]
             continue
         line, tail = [_side(sources)], first
         while tail not in used:
