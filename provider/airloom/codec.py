@@ -47,7 +47,7 @@ def dumps(value: object) -> bytes:
     """Canonical JSON bytes: sorted keys, no spaces, UTF-8; the same value gives the same bytes."""
     return json.dumps(
         to_json(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
+    ).encode("utf-8", "surrogatepass")  # a text of a flow may hold half of a pair
 
 
 def loads(cls: type[T], data: bytes) -> T:

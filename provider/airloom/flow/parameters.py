@@ -7,6 +7,7 @@ the plan holds, and becomes a Python value in the task.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -273,11 +274,14 @@ def checked(name: str, kind: ParameterType, value: Json, where: Place | str) -> 
     wrong = wanted is not None and not isinstance(value, wanted)
     if kind in ("int", "float") and isinstance(value, bool):
         wrong = True
+    if isinstance(value, float) and not math.isfinite(value):  # no JSON, so no plan and no form has it
+        wrong = True
     if kind == "list" and isinstance(value, list) and not all(isinstance(item, str) for item in value):
         wrong = True
     if kind == "json":
         try:
-            json.dumps(value, allow_nan=False)
+            # Keys become texts and tuples lists here already, not only when the value has travelled.
+            value = json.loads(json.dumps(value, allow_nan=False))
         except (TypeError, ValueError):
             wrong = True
     if wrong:
