@@ -69,7 +69,9 @@ def alone(tmp_path: Path) -> Callable[[str], Path]:
 def command_line() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run a flow's file as people do: ``command_line(file, "run", root=store)``."""
 
-    def run(file: Path, *arguments: str, root: Path | str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(
+        file: Path, *arguments: str, root: Path | str, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(file), "--datastore-root", str(root), *arguments]
         environment = {name: text for name, text in os.environ.items() if not name.startswith("AIRLOOM_")}
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
