@@ -127,7 +127,7 @@ def test_ctrl_c_while_the_flow_is_loaded_ends_at_once(project: Project, eventual
 
 def test_a_reader_that_goes_away_ends_the_run(project: Project, eventually: Eventually) -> None:
     project.write(
-        "@step\ndef start(self):\n    while True:\n        print('again', flush=True)\n        time.sleep(0.01)\n"
+        "@step\ndef start(self):\n    while True:\n        print('again')\n        time.sleep(0.01)\n"
     )
     process = project.start("run")
     assert process.stdout is not None

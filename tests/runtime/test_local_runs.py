@@ -146,6 +146,7 @@ def test_the_users_traceback_is_shown_once_and_kept(project: Project) -> None:
     done = project.run("--max-workers", "1", code=1)
     assert done.stderr.count("raise ValueError") == 1
     assert 'my_flow.py", line' in done.stderr
+    assert "task.py" not in done.stderr, "frames of ours say nothing to the user"
     task = project.latest["work"]["0"]
     assert "raise ValueError" in task.stderr
     assert task.exception is not None

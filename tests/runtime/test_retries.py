@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 def one_step(decorators: str, body: str) -> str:
     """Body of a flow whose first step is decorated and does this."""
     lines = "\n    ".join(body.strip().splitlines())
-    return f"{decorators}\n@step\ndef start(self):\n    {lines}\n    self.next(self.end)\n\n@step\ndef end(self):\n    pass\n"
+    start = f"{decorators}\n@step\ndef start(self):\n    {lines}\n    self.next(self.end)\n"
+    return f"{start}\n@step\ndef end(self):\n    pass\n"
 
 
 def test_a_failed_task_is_tried_again_at_once_and_knows_its_retry_count(project: Project) -> None:

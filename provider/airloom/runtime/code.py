@@ -99,7 +99,7 @@ def import_flow(file: Path, name: str | None = None) -> type[FlowSpec]:
 
 def _make_room(folder: Path) -> None:
     """Forget modules of the same names that were loaded from elsewhere, or refuse to."""
-    for entry in os.scandir(folder):
+    for entry in list(os.scandir(folder)):
         name = entry.name[:-3] if entry.name.endswith(".py") else entry.name
         loaded = sys.modules.get(name)
         if loaded is None or name in sys.stdlib_module_names or name == "__main__":

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-import traceback
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -24,7 +23,7 @@ from airloom.flow.spec import FlowSpec
 from airloom.names import Indices, indices_of, task_id
 from airloom.plan import Plan
 from airloom.runtime import nursery
-from airloom.runtime.logs import Log, Stream, captured
+from airloom.runtime.logs import Log, Stream, captured, tell
 from airloom.runtime.task import Task, TaskRequest, now
 from airloom.settings import Settings
 from airloom.store.datastore import Datastore, TaskKey
@@ -321,7 +320,7 @@ class InProcessExecutor:
             try:
                 task.run()
             except AirloomError as error:
-                traceback.print_exception(error.__cause__ or error)
+                tell(error)
                 status = 1
         self._datastore.write_log(task.key, task.attempt, log.to_bytes())
         yield Ended(request, task.attempt, status)

@@ -6,10 +6,14 @@ A kept line is ``<ISO time> <o|e> <text>``: o for standard output, e for standar
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
+
+from airloom.errors import AirloomError
 
 Stream = Literal["o", "e"]
 
@@ -91,3 +95,18 @@ def captured() -> Iterator[Log]:
     finally:
         sys.stdout, sys.stderr = before
         log.close()
+
+
+_OURS = str(Path(__file__).parents[1])
+
+
+def tell(error: AirloomError) -> None:
+    """Print how a task failed: the traceback as far as it is the user's, and what to do."""
+    cause = error.__cause__ or error
+    trace = cause.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
+        trace = trace.tb_next
+    if trace is not None:
+        traceback.print_exception(type(cause), cause, trace)
+    if trace is None or cause is not error:
+        print(error, file=sys.stderr)  # noqa: T201 - what is printed here is the task's log

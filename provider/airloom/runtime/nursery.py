@@ -33,6 +33,7 @@ from airloom.errors import AirloomError
 from airloom.flow.spec import FlowSpec
 from airloom.plan import Plan
 from airloom.runtime.code import import_flow
+from airloom.runtime.logs import tell
 from airloom.runtime.task import Task, TaskRequest
 from airloom.runtime.usage import peak_mib
 from airloom.settings import Settings
@@ -153,10 +154,7 @@ class _Nursery:
             Task(self._datastore, self._plan, self._flow, request).run()
             status = 0
         except AirloomError as error:
-            cause = error.__cause__
-            if cause is not None:
-                traceback.print_exception(cause)
-            print(error, file=sys.stderr)  # noqa: T201 - the child's output is the task's log
+            tell(error)
         except BaseException:  # the child ends here, whatever it was
             traceback.print_exc()
         finally:
