@@ -36,14 +36,14 @@ def deploy(
     Raises
     ------
     DeployError
-        When the folder is missing or cannot be written, or holds another flow's file of this name.
+        When the folder is missing or cannot be written, or holds another file of this name.
     FlowError
         When Airflow cannot run the flow. Nothing is written in all these cases.
     """
     if templates is not None:
         check_templates(templates)
     text = render(compiled.plan, templates=templates)
-    file = dags_folder / f"{compiled.plan.module}.py"
+    file = dags_folder / f"{compiled.plan.dag_id.replace('.', '_')}.py"
     before = _existing(file, compiled)
     datastore = Datastore.open(settings)
     save(compiled, datastore)

@@ -81,12 +81,26 @@ class Catch:
 
 
 @dataclass(frozen=True, slots=True)
+class CardPlan:
+    """A card that the step leaves. ``timeout_s`` bounds its writing, once; intervals are in seconds."""
+
+    type: str = "default"
+    id: str | None = None
+    options: dict[str, Json] = field(default_factory=dict)
+    timeout_s: float = 45.0
+    save_errors: bool = True
+    customize: bool = False
+    refresh_interval_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
 class StepPlan:
     """One step.
 
     ``parents`` stand in the order in which a join sees its inputs: that of the branches in
     the split. ``joins`` names the split that a join closes. ``splits`` and ``foreaches`` are
-    the splits, and of these the foreaches, that the step lies in, outermost first.
+    the splits, and of these the foreaches, that the step lies in, outermost first. ``secrets``
+    are names of sources, never values.
     """
 
     name: str
@@ -101,8 +115,10 @@ class StepPlan:
     resources: Resources = field(default_factory=Resources)
     retry: Retry = field(default_factory=Retry)
     catch: Catch | None = None
+    cards: tuple[CardPlan, ...] = ()
     timeout_s: float | None = None
     variables: dict[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
 
     @property
     def depth(self) -> int:
@@ -141,6 +157,36 @@ class Schedule:
     timezone: str = "UTC"
 
 
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Which of the deployments of one flow this is. ``branch`` is user.<who>, test.<b>, prod or prod.<b>."""
+
+    name: str
+    branch: str
+    production: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EventTrigger:
+    """An update of an Airflow asset that starts a run.
+
+    ``name`` is the asset's, or with ``finished`` the DAG id of a flow whose runs succeed.
+    ``parameters`` maps the flow's parameters to fields of the event's ``extra``.
+    """
+
+    name: str
+    parameters: dict[str, str] = field(default_factory=dict)
+    finished: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExitHooks:
+    """Functions of the flow's module that are called when a run has ended."""
+
+    on_success: tuple[str, ...] = ()
+    on_error: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Plan:
     """A compiled flow. ``steps`` stand in topological order; ``module`` is the flow's file without .py."""
@@ -153,6 +199,9 @@ class Plan:
     parameters: tuple[ParameterPlan, ...] = ()
     constants: tuple[str, ...] = ()
     schedule: Schedule | None = None
+    project: Project | None = None
+    triggers: tuple[EventTrigger, ...] = ()
+    exit_hooks: ExitHooks | None = None
     code: str = ""
     doc: str = ""
     airloom_version: str = ""
@@ -179,6 +228,15 @@ class Plan:
                 where=f"{self.flow}/{name}",
                 mend=did_you_mean(name, list(self.by_name)),
             ) from None
+
+    @property
+    def dag_id(self) -> str:
+        """Name of the deployed flow."""
+        return ".".join([self.project.name, self.project.branch, self.flow]) if self.project else self.flow
+
+    def run_in_airflow(self, dag_run_id: str) -> str:
+        """Id of the run that an Airflow run is: its own; behind the branch where a flow has several DAGs."""
+        return f"{self.project.branch}:{dag_run_id}" if self.project else dag_run_id
 
     @cached_property
     def digest(self) -> Digest:

@@ -56,6 +56,12 @@ class Options:
 
     settings: Settings
     quiet: bool
+    branch: str | None = None
+    production: bool = False
+
+    def compile(self, flow: type[FlowSpec]) -> Compiled:
+        """Compile the flow for the deployment that is asked for."""
+        return compile_flow(flow, self.settings, branch=self.branch, production=self.production)
 
 
 def flow_group(source: FlowFile) -> click.Group:
@@ -66,13 +72,23 @@ def flow_group(source: FlowFile) -> click.Group:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     @click.option("--datastore-root", metavar="FOLDER|URL", help="Where runs and artifacts are kept.")
+    @click.option("--branch", help="Branch of the flow's @project.")
+    @click.option("--production", is_flag=True, help="The production of the flow's @project.")
     @click.option("--quiet", is_flag=True, help="Print what goes wrong only.")
     @click.option("-v", "--verbose", is_flag=True, help="Print what the program does, for its developers.")
     @click.pass_context
-    def group(context: click.Context, datastore_root: str | None, quiet: bool, verbose: bool) -> None:
+    def group(
+        context: click.Context,
+        datastore_root: str | None,
+        branch: str | None,
+        production: bool,
+        quiet: bool,
+        verbose: bool,
+    ) -> None:
         if verbose:
             logging.basicConfig(level=logging.DEBUG, format="%(levelname)s %(name)s: %(message)s")
-        context.obj = Options(settings_of.load({"datastore_root": datastore_root}), quiet)
+        found = settings_of.load({"datastore_root": datastore_root})
+        context.obj = Options(found, quiet, branch, production)
 
     for build in (_check, _show, _run, _deploy, _sandbox):
         group.add_command(build(source))
@@ -83,7 +99,7 @@ def _check(source: FlowFile) -> click.Command:
     @click.command("check", help="Say what is wrong with the flow, without running it.")
     @click.pass_obj
     def check(options: Options) -> None:
-        plan = compile_flow(source.flow, options.settings).plan
+        plan = options.compile(source.flow).plan
         if not options.quiet:
             click.echo(f"{plan.flow}: {len(plan.steps)} steps, all is well. Plan {plan.digest[:11]}.")
 
@@ -95,7 +111,7 @@ def _show(source: FlowFile) -> click.Command:
     @click.option("--format", "form", type=click.Choice(["text", "mermaid", "dot", "json"]), default="text")
     @click.pass_obj
     def show(options: Options, form: str) -> None:
-        click.echo(render(compile_flow(source.flow, options.settings).plan, form))
+        click.echo(render(options.compile(source.flow).plan, form))
 
     return show
 
@@ -110,6 +126,7 @@ def _run(source: FlowFile) -> click.Command:
         return run_locally(
             source.file,
             source.flow,
+            lambda: options.compile(source.flow),
             run_settings,
             lambda compiled: given(compiled, source.flow, values, os.environ),
             debug=debug,
@@ -140,7 +157,7 @@ def _deploy(source: FlowFile) -> click.Command:
     def deploy(options: Options, dags_folder: str, template_dir: str | None) -> None:
         from airloom.deploy import deploy as put
 
-        compiled = compile_flow(source.flow, options.settings)
+        compiled = options.compile(source.flow)
         done = put(
             compiled,
             options.settings,
@@ -148,7 +165,7 @@ def _deploy(source: FlowFile) -> click.Command:
             templates=None if template_dir is None else Path(template_dir),
         )
         if not options.quiet:
-            click.echo(f"{compiled.plan.flow}: {done.what} {done.file}, plan {compiled.plan.digest[:11]}")
+            click.echo(f"{compiled.plan.dag_id}: {done.what} {done.file}, plan {compiled.plan.digest[:11]}")
 
     return deploy
 
@@ -158,7 +175,7 @@ def _sandbox(source: FlowFile) -> click.Command:
         from airloom.cli.sandbox import run_in_sandbox
 
         options: Options = click.get_current_context().obj
-        compiled = compile_flow(source.flow, options.settings)
+        compiled = options.compile(source.flow)
         parameters = given(compiled, source.flow, values, os.environ)
         return run_in_sandbox(compiled, options.settings, Path(home), parameters, keep=keep)
 

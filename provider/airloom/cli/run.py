@@ -7,7 +7,7 @@ from pathlib import Path
 
 from airloom.cli.progress import reporter
 from airloom.codec import Json
-from airloom.compiler.planner import Compiled, compile_flow
+from airloom.compiler.planner import Compiled
 from airloom.deploy import save
 from airloom.flow.spec import FlowSpec
 from airloom.runtime.local import Executor, ForkingExecutor, InProcessExecutor, LocalRun
@@ -21,6 +21,7 @@ Given = Callable[[Compiled], dict[str, "Json | bytes"]]
 def run_locally(
     file: Path,
     flow: type[FlowSpec],
+    compiler: Callable[[], Compiled],
     settings: Settings,
     given: Given,
     *,
@@ -37,7 +38,7 @@ def run_locally(
     """
     forking = None if debug else ForkingExecutor()
     try:
-        compiled = compile_flow(flow, settings)
+        compiled = compiler()
         datastore = Datastore.open(settings)
         parameters = run_parameters(
             compiled.plan, stored(given(compiled), datastore), datastore, where="the command line"
@@ -59,7 +60,14 @@ def run_locally(
         raise
     with reporter(quiet=quiet) as told:
         run = LocalRun(datastore, compiled.plan, executor, told)
-        return 0 if run.execute(record, settings.workers) else 1
+        successful = run.execute(record, settings.workers)
+    if compiled.plan.exit_hooks is not None:
+        from airloom.client import Run
+        from airloom.runtime.exit_hooks import call_exit_hooks
+
+        ended = Run(f"{compiled.plan.flow}/{record.run}", datastore=datastore, _namespace_check=False)
+        call_exit_hooks(_imported(file, flow), compiled.plan, ended, successful=successful)
+    return 0 if successful else 1
 
 
 def stored(given: dict[str, Json | bytes], datastore: Datastore) -> dict[str, Json]:

@@ -43,15 +43,15 @@ def run_in_sandbox(
     sandbox.start()
     try:
         click.echo(f"Airflow answers at {sandbox.url}")
-        sandbox.api.wait_for_dag(plan.flow)
+        sandbox.api.wait_for_dag(plan.dag_id)
         conf = {name: value.decode() if isinstance(value, bytes) else value for name, value in given.items()}
-        run_id = sandbox.api.trigger(plan.flow, conf)
-        click.echo(f"triggered {plan.flow}/{run_id}")
-        successful = _watch(sandbox.api, plan.flow, run_id)
+        run_id = sandbox.api.trigger(plan.dag_id, conf)
+        click.echo(f"triggered {plan.dag_id}, run {run_id}")
+        successful = _watch(sandbox.api, plan.dag_id, run_id)
         if successful:
-            _show(plan.flow, run_id, root)
+            _show(plan.flow, plan.run_in_airflow(run_id), root)
         if keep:
-            click.echo(f"\nAirflow goes on at {sandbox.url}/dags/{plan.flow}/runs/{run_id}")
+            click.echo(f"\nAirflow goes on at {sandbox.url}/dags/{plan.dag_id}/runs/{run_id}")
             click.echo(
                 f"log in as {sandbox.user} with {sandbox.password}; to end it: airloom sandbox-stop {home}"
             )

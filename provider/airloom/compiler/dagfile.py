@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from airloom.codec import Json
 from airloom.errors import DeployError, FlowError
+from airloom.flow.flow_decorators import FINISHED
 from airloom.names import did_you_mean
 from airloom.plan import ParameterPlan, Plan, StepPlan
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 WIDTH = 104
 _TAKEN = {"dag", "DAG", "Param", "StepOperator", "IndicesOperator", "datetime", "timedelta", "task_group"}
-_TAKEN |= {"ZoneInfo", "index", "PLAN"}
+_TAKEN |= {"Asset", "ExitHookOperator", "ZoneInfo", "index", "PLAN"}
 _OPERATORS = "airloom.operators.step"
 
 
@@ -50,6 +51,7 @@ class Unit:
     function: str = ""
     over: str | None = None
     title: str = ""
+    ending: str = ""
     edges: list[str] = field(default_factory=list)
 
     @property
@@ -67,7 +69,7 @@ class Layout:
     imports: list[str]
 
 
-def render(plan: Plan, *, dag_id: str | None = None, templates: Path | None = None) -> str:
+def render(plan: Plan, *, templates: Path | None = None) -> str:
     """Text of the DAG file of a plan; the same plan gives the same bytes.
 
     Parameters
@@ -90,9 +92,8 @@ def render(plan: Plan, *, dag_id: str | None = None, templates: Path | None = No
         template = _environment(templates).get_template("dag.py.j2")
         text = template.render(
             plan=plan,
-            dag_id=dag_id or plan.flow,
             layout=lay_out(plan),
-            params=list(map(_param, plan.parameters)),
+            params=[_param(parameter, alone=bool(plan.triggers)) for parameter in plan.parameters],
         )
     except TemplateError as error:
         raise DeployError(
@@ -111,13 +112,28 @@ def refuse(plan: Plan) -> None:
     FlowError
         When it cannot.
     """
+    if plan.schedule is not None and plan.triggers:
+        raise FlowError(
+            f"the flow {plan.flow} has a schedule and triggers",
+            where=f"{plan.module}.py",
+            mend="keep one of them: a flow that does both is best two flows.",
+        )
     for parameter in plan.parameters:
-        if plan.schedule is not None and parameter.required and parameter.default is None:
+        if (
+            (plan.schedule is not None or _unfilled(plan, parameter))
+            and parameter.required
+            and parameter.default is None
+        ):
             raise FlowError(
-                f"the flow has a schedule, and its parameter {parameter.name!r} no default",
+                f"the flow starts by itself, and its parameter {parameter.name!r} has no default",
                 where=f"{plan.module}.py:{parameter.line}",
-                mend="give the parameter a default: nobody is there to fill it in when the schedule fires.",
+                mend="give it a default, or map it to a field of the event: nobody is there to fill it in.",
             )
+
+
+def _unfilled(plan: Plan, parameter: ParameterPlan) -> bool:
+    """Say whether events start the flow, and none of them brings a value for the parameter."""
+    return bool(plan.triggers) and all(parameter.name not in event.parameters for event in plan.triggers)
 
 
 def _environment(templates: Path | None) -> Environment:
@@ -204,6 +220,11 @@ def lay_out(plan: Plan) -> Layout:
         units.append(unit)
         unit_of |= {step.name: unit.variable for step in steps}
     edges = _edges(plan, segments, names, unit_of, flattened)
+    if plan.exit_hooks is not None:
+        name = names.group("exit_hook")
+        # A teardown: it runs whatever happened before, and does not make a failed run a success.
+        units.append(Unit(name, [Call(name, "ExitHookOperator", name, ())], ending=".as_teardown()"))
+        edges.append((unit_of[plan.end], [name]))
     return Layout(units, _chains(edges), _imports(plan, units))
 
 
@@ -282,7 +303,7 @@ def _mapped(plan: Plan, region: Region, steps: list[StepPlan], names: _Names, ov
     ]
     calls = [_call(plan, step, names, mapped_in_group=True) for step in steps]
     title = f"{steps[0].name} to {steps[-1].name}, for each of {variable}"
-    return Unit(group, calls, function, over, title, _chains(edges))
+    return Unit(group, calls, function, over, title, edges=_chains(edges))
 
 
 def _followers(step: StepPlan) -> list[str]:
@@ -360,6 +381,8 @@ def _call(plan: Plan, step: StepPlan, names: _Names, *, mapped_in_group: bool = 
     rule = _trigger_rule(plan, step)
     if rule is not None:
         arguments.append(("trigger_rule", python(rule)))
+    if step.name == plan.end:
+        arguments.append(("outlets", f"[Asset({python(FINISHED + plan.dag_id)})]"))
     if step.doc:
         arguments.append(("doc_md", python(step.doc, 8)))
     return Call(names.step[step.name], "StepOperator", step.name, tuple(arguments))
@@ -407,7 +430,7 @@ def _imports(plan: Plan, units: Iterable[Unit]) -> list[str]:
         standard.append("from zoneinfo import ZoneInfo")
     elif _uses_timedelta(calls):
         standard.append("from datetime import timedelta")
-    sdk = ["DAG", *(["Param"] if plan.parameters else [])]
+    sdk = ["DAG", "Asset", *(["Param"] if plan.parameters else [])]
     sdk += ["task_group"] if any(unit.is_group for unit in units) else []
     operators = sorted({call.operator for call in calls})
     return [
@@ -423,10 +446,17 @@ def _uses_timedelta(calls: Iterable[Call]) -> bool:
     return any("timedelta(" in text for call in calls for _, text in call.arguments)
 
 
-def _param(parameter: ParameterPlan) -> tuple[str, str]:
-    """Name and Python text of Airflow's Param for a parameter."""
+def _param(parameter: ParameterPlan, *, alone: bool) -> tuple[str, str]:
+    """Name and Python text of Airflow's Param for a parameter.
+
+    Airflow starts no run ``alone`` that has a Param without a value: there null stands for the
+    value that an event brings, and the first task refuses a run without it.
+    """
     arguments: list[str] = []
     schema = dict(parameter.schema)
+    if alone and parameter.required and parameter.default is None and isinstance(schema["type"], str):
+        schema["type"] = [schema["type"], "null"]
+        arguments.append("None")
     if parameter.type == "file":
         what = (
             f"Text of the file; as deployed ({parameter.default}) when empty" if parameter.digest else "Text"

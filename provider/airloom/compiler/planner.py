@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from airloom.errors import FlowError, Place
 from airloom.flow.declarations import flow_declaration
 from airloom.flow.parameters import IncludeFile, ParameterContext, find_file, parameters_of
 from airloom.flow.spec import constants_of
-from airloom.plan import ParameterPlan, Plan, StepPlan, Transition
+from airloom.plan import EventTrigger, ExitHooks, ParameterPlan, Plan, Project, StepPlan, Transition
 from airloom.version import __version__
 
 if TYPE_CHECKING:
@@ -30,8 +31,15 @@ class Compiled:
     files: dict[str, bytes]
 
 
-def compile_flow(flow: type, settings: Settings) -> Compiled:
+def compile_flow(
+    flow: type, settings: Settings, *, branch: str | None = None, production: bool = False
+) -> Compiled:
     """Compile a flow class.
+
+    Parameters
+    ----------
+    branch, production
+        Which deployment of a @project this is; they win over what the decorator says.
 
     Raises
     ------
@@ -46,6 +54,8 @@ def compile_flow(flow: type, settings: Settings) -> Compiled:
     package = pack(source, suffixes=settings.suffixes, limit_mib=int(settings.package_limit_mib))
     parameters, files = _parameters(flow, source.parent, settings.user_name)
     places = placements(graph)
+    said = flow_declaration(flow)
+    project = _project(flow, settings.user_name, branch, production)
     plan = Plan(
         flow=flow.__name__,
         module=source.stem,
@@ -54,7 +64,10 @@ def compile_flow(flow: type, settings: Settings) -> Compiled:
         end=str(graph.end),
         parameters=parameters,
         constants=constants_of(flow),
-        schedule=flow_declaration(flow).schedule,
+        schedule=said.schedule,
+        project=project,
+        triggers=tuple(_trigger(one, project) for one in said.triggers),
+        exit_hooks=None if said.exit_hooks is None else ExitHooks(*said.exit_hooks),
         code=package.digest,
         doc=_dedent(flow.__dict__.get("__doc__") or ""),
         airloom_version=__version__,
@@ -87,6 +100,30 @@ def source_file(flow: type) -> Path:
     return path
 
 
+def _project(flow: type, user: str, branch: str | None, production: bool) -> Project | None:
+    said = flow_declaration(flow).project
+    if said is None:
+        if branch is not None or production:
+            raise FlowError(
+                f"a branch or production is named, and {flow.__name__} belongs to no project",
+                where="the command line",
+                mend="put @project(name=...) on the flow.",
+            )
+        return None
+    name, said_branch, said_production = said
+    branch, production = branch or said_branch, production or said_production
+    if production:
+        return Project(name, f"prod.{branch}" if branch else "prod", production=True)
+    return Project(name, f"test.{branch}" if branch else "user." + re.sub(r"[^A-Za-z0-9_-]", "_", user))
+
+
+def _trigger(said: EventTrigger, project: Project | None) -> EventTrigger:
+    """Name the flow of the same project and branch where a name alone is given."""
+    if not said.finished or project is None or "." in said.name:
+        return said
+    return replace(said, name=f"{project.name}.{project.branch}.{said.name}")
+
+
 def _parameters(flow: type, folder: Path, user: str) -> tuple[tuple[ParameterPlan, ...], dict[str, bytes]]:
     plans: list[ParameterPlan] = []
     files: dict[str, bytes] = {}
@@ -116,8 +153,10 @@ def _step(graph: Graph, name: str, place: Placement) -> StepPlan:
         resources=said.resources,
         retry=said.retry,
         catch=said.catch,
+        cards=said.cards,
         timeout_s=said.timeout_s,
         variables=dict(said.variables),
+        secrets=tuple(source.name for source in said.secrets),
     )
 
 

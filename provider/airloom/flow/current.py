@@ -15,12 +15,52 @@ class Parallel(NamedTuple):
     control_task_id: str
 
 
+class TriggerEvent(NamedTuple):
+    """One event that started a run: the asset's name, when, and what its sender put into it."""
+
+    name: str
+    timestamp: str | None
+    extra: dict[str, Any]
+    source_dag_id: str | None
+    source_run_id: str | None
+
+
+class Trigger:
+    """What started the run: the events, oldest first."""
+
+    def __init__(self, events: list[TriggerEvent]) -> None:
+        self.events = events
+
+    @classmethod
+    def of(cls, events: list[Any]) -> Trigger:
+        """Read the events of a run's record."""
+        return cls(
+            [TriggerEvent(**{name: event.get(name) for name in TriggerEvent._fields}) for event in events]
+        )
+
+    @property
+    def event(self) -> TriggerEvent:
+        """The newest event."""
+        return self.events[-1]
+
+    @property
+    def runs(self) -> list[str]:
+        """Pathspecs of the flow runs among the events, for the client's ``Run``."""
+        return [str(event.extra["run"]) for event in self.events if "run" in (event.extra or {})]
+
+    @property
+    def run(self) -> str | None:
+        """Pathspec of the newest of them."""
+        return self.runs[-1] if self.runs else None
+
+
 class Current:
     """Facts about the running task; outside of a task most of them do not exist.
 
     The attributes are ``flow_name run_id step_name task_id retry_count origin_run_id pathspec
     namespace username tags tempdir parameter_names graph`` and ``is_running_flow``,
-    in a @parallel step also ``parallel``.
+    in a @parallel step also ``parallel``, in a @project ``project_name branch_name is_production
+    is_user_branch project_flow_name``, in a run that events have started ``trigger``.
     """
 
     def __init__(self) -> None:

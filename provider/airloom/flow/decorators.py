@@ -1,28 +1,20 @@
-"""The decorators of steps and flows.
+"""The decorators of steps.
 
-Each leaves a frozen value on the function or class (`flow.declarations`) and does
+Each leaves a frozen value on the function (`flow.declarations`) and does
 nothing else: behaviour lives in the stage that reads the value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar, overload
 
 from airloom.errors import FlowError, GraphError, Place, SizeError
-from airloom.flow.declarations import (
-    FLOW_MARK,
-    STEP_MARK,
-    FlowDeclaration,
-    StepDeclaration,
-    flow_declaration,
-    step_declaration,
-)
-from airloom.plan import Catch, Resources, Retry, Schedule
+from airloom.flow.declarations import STEP_MARK, SecretSource, StepDeclaration, step_declaration
+from airloom.plan import Catch, Resources, Retry
 
 S = TypeVar("S", bound=Callable[..., Any])
-C = TypeVar("C", bound=type)
 Change = Callable[[StepDeclaration], StepDeclaration]
 
 
@@ -84,7 +76,7 @@ def catch(
         Write the traceback to the log.
     """
     if var is not None and not (isinstance(var, str) and var.isidentifier()):
-        raise _refused(
+        raise refused(
             "catch", f"var={var!r} cannot name an artifact", "write an identifier, e.g. var='failure'."
         )
     return _change("catch", function, lambda old: replace(old, catch=Catch(var, print_exception)))
@@ -95,7 +87,7 @@ def timeout(*, seconds: float = 0, minutes: float = 0, hours: float = 0) -> Call
     parts = (("seconds", seconds, 1), ("minutes", minutes, 60), ("hours", hours, 3600))
     total = sum(_number("timeout", name, value) * factor for name, value, factor in parts)
     if total <= 0:
-        raise _refused("timeout", "the time is 0", "give seconds, minutes or hours above 0.")
+        raise refused("timeout", "the time is 0", "give seconds, minutes or hours above 0.")
     return _decorate("timeout", lambda old: replace(old, timeout_s=float(total)))
 
 
@@ -103,6 +95,40 @@ def environment(*, vars: Mapping[str, object]) -> Callable[[S], S]:  # noqa: A00
     """Set environment variables while the step runs; values become text."""
     variables = {str(name): str(value) for name, value in vars.items()}
     return _decorate("environment", lambda old: replace(old, variables={**old.variables, **variables}))
+
+
+def secrets(
+    *, sources: Sequence[str | Mapping[str, Any]], role: str | None = None, allow_override: bool = False
+) -> Callable[[S], S]:
+    """Set environment variables from secrets while the step runs; their values are recorded nowhere.
+
+    Parameters
+    ----------
+    sources
+        ``"type:id"`` or ``{"type", "id", "options"}``, with the types ``env``, ``airflow-variable``,
+        ``airflow-connection``, ``aws-secrets-manager`` and ``inline``. A JSON object gives a variable
+        a field; the option ``env_var_name`` names the variable of any other value.
+    role
+        Role to read with, handed to the source as an option.
+    allow_override
+        Replace variables that are set already.
+    """
+    found = []
+    for source in sources:
+        if isinstance(source, str):
+            kind, _, name = source.partition(":")
+            entry = SecretSource(kind, name, {"role": role} if role else {})
+        else:
+            options = {**({"role": role} if role else {}), **(source.get("options") or {})}
+            entry = SecretSource(str(source.get("type", "")), str(source.get("id", "")), options)
+        if not entry.type or (not entry.id and entry.type != "inline"):
+            raise refused(
+                "secrets", "a source has no type or no id", "write 'type:id', e.g. 'env:DB_PASSWORD'."
+            )
+        found.append(entry)
+    return _decorate(
+        "secrets", lambda old: replace(old, secrets=tuple(found), secrets_override=allow_override)
+    )
 
 
 def parallel(function: S) -> S:
@@ -144,39 +170,6 @@ def resources(
     return _decorate("resources", lambda old: replace(old, resources=wanted))
 
 
-def schedule(
-    *,
-    cron: str | None = None,
-    weekly: bool = False,
-    daily: bool = False,
-    hourly: bool = False,
-    timezone: str | None = None,
-) -> Callable[[C], C]:
-    """Run the flow on a schedule once it is deployed; daily when nothing is said.
-
-    Parameters
-    ----------
-    cron
-        Five fields: minute, hour, day of month, month, day of week.
-    timezone
-        IANA name, e.g. ``Europe/Vienna``; UTC when not given.
-    """
-    if sum((cron is not None, bool(weekly), bool(daily), bool(hourly))) > 1:
-        raise _refused(
-            "schedule", "more than one schedule is given", "keep one of cron, weekly, daily, hourly."
-        )
-    line = _cron(cron) if cron is not None else "@hourly" if hourly else "@weekly" if weekly else "@daily"
-    zone = _zone(timezone) if timezone is not None else "UTC"
-
-    def mark(flow: C) -> C:
-        old = flow_declaration(flow)
-        new = FlowDeclaration(schedule=Schedule(line, zone), decorators=(*old.decorators, "schedule"))
-        setattr(flow, FLOW_MARK, new)
-        return flow
-
-    return mark
-
-
 def _change(name: str, function: S | None, change: Change) -> S | Callable[[S], S]:
     decorate: Callable[[S], S] = _decorate(name, change)
     return decorate if function is None else decorate(function)
@@ -210,11 +203,11 @@ def _place_of(function: object) -> Place:
     return Place(code.co_filename, code.co_firstlineno, getattr(function, "__name__", None))
 
 
-def _refused(name: str, what: str, mend: str, kind: type[FlowError] = FlowError) -> FlowError:
+def refused(name: str, what: str, mend: str, kind: type[FlowError] = FlowError) -> FlowError:
     import sys
 
-    frame = sys._getframe(2)  # noqa: SLF001 - the line of the decorator, not of this file
-    while frame.f_back is not None and frame.f_code.co_filename == __file__:
+    frame = sys._getframe(1)  # noqa: SLF001 - the line of the decorator, not of this package
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("airloom.flow."):
         frame = frame.f_back
     return kind(f"@{name}: {what}", where=Place(frame.f_code.co_filename, frame.f_lineno), mend=mend)
 
@@ -228,38 +221,9 @@ def _number(
         number = -1.0
     if isinstance(value, bool) or not 0 <= number < float("inf") or (whole and number != int(number)):
         what = "a whole number" if whole else "a number"
-        raise _refused(name, f"{argument}={value!r} is refused", f"write {what} of 0 or more.", kind)
+        raise refused(name, f"{argument}={value!r} is refused", f"write {what} of 0 or more.", kind)
     return number
 
 
 def _size(argument: str, value: object) -> int | None:
     return None if value is None else int(_number("resources", argument, value, SizeError, whole=True))
-
-
-def _cron(line: str) -> str:
-    names = ("@hourly", "@daily", "@weekly", "@monthly", "@yearly", "@midnight", "@annually", "@once")
-    if line in names:
-        return line
-    parts = line.split()
-    if len(parts) == 6 and parts[5] == "*":  # the AWS form that Metaflow's step-functions users write
-        parts = [part.replace("?", "*") for part in parts[:5]]
-    signs = set("0123456789*,-/#LWABCDEFGHIJKMNOPQRSTUVXYZ?")
-    if len(parts) != 5 or not all(set(part.upper()) <= signs for part in parts):
-        raise _refused(
-            "schedule",
-            f"cron={line!r} is not a cron line",
-            "write five fields, e.g. '0 6 * * 1-5' (minute, hour, day, month, day of week).",
-        )
-    return " ".join(part.replace("?", "*") for part in parts)
-
-
-def _zone(name: str) -> str:
-    import zoneinfo
-
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        raise _refused(
-            "schedule", f"timezone={name!r} is not known", "write an IANA name, e.g. 'Europe/Vienna'."
-        ) from None
-    return name

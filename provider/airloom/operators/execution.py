@@ -6,9 +6,8 @@ import logging
 import os
 import subprocess
 import threading
-from collections.abc import Mapping
 from dataclasses import fields
-from typing import IO, TYPE_CHECKING, Any, NoReturn
+from typing import IO, TYPE_CHECKING, NoReturn
 
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import (
@@ -19,23 +18,29 @@ from airflow.sdk.exceptions import (
 )
 
 from airloom import settings as settings_of
-from airloom.errors import AirloomError, NotFound, StepFailed
+from airloom.client import Run
+from airloom.errors import AirloomError, StepFailed
+from airloom.flow.flow_decorators import FINISHED
 from airloom.names import Indices, pack_indices, task_id, unpack_indices
+from airloom.operators.runs import airflow_settings, begin_run
 from airloom.runtime.code import load_flow
 from airloom.runtime.command import Command, build
+from airloom.runtime.exit_hooks import call_exit_hooks
 from airloom.runtime.lineage import Lineage
 from airloom.runtime.logs import captured
-from airloom.runtime.start import begin, run_parameters
-from airloom.runtime.task import Task, TaskRequest, now
+from airloom.runtime.secrets import connection_fields, fields_of
+from airloom.runtime.task import Task, TaskRequest
 from airloom.store.datastore import Datastore, TaskKey
-from airloom.store.records import Outcome, RunRecord
+from airloom.store.records import Outcome
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airloom.codec import Json
+    from airloom.flow.declarations import SecretSource
     from airloom.flow.spec import FlowSpec
     from airloom.plan import Plan, StepPlan
+    from airloom.runtime.secrets import Backend
     from airloom.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -52,7 +57,7 @@ class Execution:
         self.datastore = Datastore.open(self.settings)
         self.plan: Plan = self.datastore.plan(flow, digest)
         self.step: StepPlan = self.plan.step(step)
-        self.run: str = context["dag_run"].run_id
+        self.run = self.plan.run_in_airflow(context["dag_run"].run_id)
         self._context = context
         self._retries = retries
         self._flow: type[FlowSpec] | None = None
@@ -89,7 +94,28 @@ class Execution:
                 failures.append(error)
         if failures:
             raise _failed_range(failures, len(places), self._request(places[0]))
+        if self.step.name == self.plan.end:
+            self.datastore.end_run(self.plan.flow, self.run, True)
+            self._announce()
         return self._answer(places, outcomes)
+
+    def _announce(self) -> None:
+        """Tell the DAGs that wait for this flow which run has succeeded."""
+        for asset in self._context["task"].outlets:
+            if getattr(asset, "uri", None) == FINISHED + self.plan.dag_id:
+                self._context["outlet_events"][asset].extra = {
+                    "flow": self.plan.flow,
+                    "run": f"{self.plan.flow}/{self.run}",
+                }
+
+    def record_failure(self, error: AirloomError) -> None:
+        """Record that the run has failed, when no further try is to come.
+
+        A run that goes on after a clear and succeeds has a newer record then.
+        """
+        ti = self._context["ti"]
+        if not error.retriable or ti.try_number > ti.max_tries:
+            self.datastore.end_run(self.plan.flow, self.run, False)
 
     def _is_gang(self) -> bool:
         around = self.step.foreaches
@@ -118,7 +144,7 @@ class Execution:
     def _attempt(self, request: TaskRequest) -> Outcome:
         if self._flow is None:
             self._flow = load_flow(self.plan, self.datastore, self.settings.cache_folder)
-        task = Task(self.datastore, self.plan, self._flow, request, (AirflowTaskTimeout,))
+        task = Task(self.datastore, self.plan, self._flow, request, (AirflowTaskTimeout,), SECRET_BACKENDS)
         with captured() as log:
             try:
                 result = task.run()
@@ -232,7 +258,9 @@ def list_indices(flow: str, digest: str, split: str, context: Context) -> Json:
     """Index paths of all tasks of an inner foreach, packed where they are many."""
     datastore = Datastore.open(airflow_settings())
     plan = datastore.plan(flow, digest)
-    return spread(Lineage(datastore, plan, context["dag_run"].run_id).indices(plan.step(split)))
+    return spread(
+        Lineage(datastore, plan, plan.run_in_airflow(context["dag_run"].run_id)).indices(plan.step(split))
+    )
 
 
 def spread(places: list[Indices]) -> Json:
@@ -244,59 +272,45 @@ def spread(places: list[Indices]) -> Json:
     return list(pack_indices(places, min(limit, RANGES_A_SLOT * slots)))
 
 
-def airflow_settings() -> Settings:
-    """Settings from AIRLOOM_* variables and Airflow's section ``[airloom]``.
+def run_exit_hooks(flow: str, digest: str, context: Context) -> None:
+    """Call the flow's functions for a run that has succeeded or failed.
 
     Raises
     ------
-    SettingsError
-        When a value is not of its form.
+    StepFailed
+        When one of them raised; the others were called all the same.
     """
-    configured = {}
-    for item in fields(settings_of.Settings):
-        value = conf.get("airloom", item.name, fallback=None)
-        if value is not None:
-            configured[item.name] = value
-    return settings_of.load(configured=configured)
+    settings = airflow_settings()
+    datastore = Datastore.open(settings)
+    plan = datastore.plan(flow, digest)
+    dag_run, ti = context["dag_run"], context["ti"]
+    states = ti.get_task_states(dag_id=dag_run.dag_id, run_ids=[dag_run.run_id]).get(dag_run.run_id, {})
+    bad = [task for task, state in states.items() if str(state) in ("failed", "upstream_failed")]
+    run = plan.run_in_airflow(dag_run.run_id)
+    loaded = load_flow(plan, datastore, settings.cache_folder)
+    call_exit_hooks(
+        loaded,
+        plan,
+        Run(f"{plan.flow}/{run}", datastore=datastore, _namespace_check=False),
+        successful=not bad,
+    )
 
 
-def begin_run(datastore: Datastore, plan: Plan, settings: Settings, context: Context) -> RunRecord:
-    """Write the run's record if this is its first task; check what the run was triggered with.
+def _connection(source: SecretSource) -> dict[str, str]:
+    from airflow.sdk import Connection
 
-    Raises
-    ------
-    ParameterError
-        When the run was triggered with a parameter that the flow does not have, or a wrong value.
-    AlreadyExists
-        When the store has an older run of this id with other parameters.
-    """
-    dag_run = context["dag_run"]
-    try:
-        found = datastore.run(plan.flow, dag_run.run_id)
-    except NotFound:
-        pass
-    else:
-        if found.origin.get("started_at") == _moment(dag_run.start_date):
-            return found
-    where = f"the DAG run {dag_run.run_id}"
-    names = [parameter.name for parameter in plan.parameters]
-    conf_given: Mapping[str, Json] = dag_run.conf or {}
-    given = {**conf_given, **{name: context["params"].get(name) for name in names}}
-    parameters = run_parameters(plan, given, datastore, where=where)
-    origin: dict[str, Json] = {
-        "scheduler": "airflow",
-        "dag_id": dag_run.dag_id,
-        "run_type": str(getattr(dag_run.run_type, "value", dag_run.run_type)),
-        "logical_date": _moment(dag_run.logical_date),
-        "started_at": _moment(dag_run.start_date),
-    }
-    user = getattr(dag_run, "triggering_user_name", None) or settings.user_name
-    record = RunRecord(plan.flow, dag_run.run_id, plan.digest, now(), str(user), parameters, origin)
-    return begin(datastore, record)
+    found = Connection.get(source.id)
+    names = ("host", "port", "login", "password", "schema", "extra")
+    return connection_fields(source, {name: getattr(found, name, None) for name in names})
 
 
-def _moment(value: Any) -> str | None:
-    return None if value is None else value.isoformat()
+def _variable(source: SecretSource) -> dict[str, str]:
+    from airflow.sdk import Variable
+
+    return fields_of(source, str(Variable.get(source.id)))
+
+
+SECRET_BACKENDS: dict[str, Backend] = {"airflow-connection": _connection, "airflow-variable": _variable}
 
 
 def translate(error: AirloomError) -> NoReturn:

@@ -73,10 +73,14 @@ class StepOperator(BaseOperator):
         from airloom.errors import AirloomError
         from airloom.operators.execution import Execution, translate
 
+        execution = None
         try:
             step = self.step or self.task_id
-            return Execution(self.flow, self.plan, step, context, self.retries or 0).execute(self.index)
+            execution = Execution(self.flow, self.plan, step, context, self.retries or 0)
+            return execution.execute(self.index)
         except AirloomError as error:
+            if execution is not None:
+                execution.record_failure(error)
             translate(error)
 
 
@@ -116,5 +120,39 @@ class IndicesOperator(BaseOperator):
 
         try:
             return list_indices(self.flow, self.plan, self.split, context)
+        except AirloomError as error:
+            translate(error)
+
+
+class ExitHookOperator(BaseOperator):
+    """Call the functions that @exit_hook names, after everything else, whatever came of it.
+
+    Parameters
+    ----------
+    flow, plan
+        As for `StepOperator`.
+    """
+
+    template_fields: Sequence[str] = ("flow", "plan")
+    ui_color = "#f4e8db"
+
+    def __init__(self, *, flow: str, plan: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.flow = flow
+        self.plan = plan
+
+    def execute(self, context: Context) -> None:
+        """Call them.
+
+        Raises
+        ------
+        AirflowException
+            When one of them raised.
+        """
+        from airloom.errors import AirloomError
+        from airloom.operators.execution import run_exit_hooks, translate
+
+        try:
+            run_exit_hooks(self.flow, self.plan, context)
         except AirloomError as error:
             translate(error)

@@ -14,17 +14,18 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from types import FrameType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airloom.codec import Json
 from airloom.errors import AirloomError, GraphError, StepFailed, StepTimedOut
 from airloom.flow.caught import CaughtException
-from airloom.flow.current import Parallel, current
+from airloom.flow.current import Parallel, Trigger, current
+from airloom.flow.declarations import step_declaration
 from airloom.flow.parameters import IncludeFile, parameters_of
 from airloom.flow.spec import FlowSpec, Input, Inputs, Source, TaskState
 from airloom.names import indices_of, task_id
@@ -42,6 +43,11 @@ from airloom.store.records import (
     RunRecord,
 )
 from airloom.store.serializers import Loaded
+from airloom.store.tags import namespace_of
+
+if TYPE_CHECKING:
+    from airloom.cards.saving import TaskCards
+    from airloom.runtime.secrets import Backend
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +55,8 @@ class TaskRequest:
     """Which task to run, and what the scheduler says about this try.
 
     ``retry_count`` counts from 0; ``last_try`` makes @catch take effect; ``origin`` holds the
-    scheduler's own ids; ``generation`` counts how often the scheduler was told to run a finished task anew; without
-    ``alarm`` no @timeout is kept, for a debugger.
+    scheduler's own ids; ``generation`` counts how often it was told to run a finished task anew;
+    without ``alarm`` no @timeout is kept, for a debugger.
     """
 
     run: str
@@ -88,6 +94,7 @@ class Task:
         flow: type[FlowSpec],
         request: TaskRequest,
         user_errors: tuple[type[BaseException], ...] = (),
+        secret_backends: Mapping[str, Backend] | None = None,
     ) -> None:
         self.datastore = datastore
         self.plan = plan
@@ -100,8 +107,10 @@ class Task:
         self.lineage = Lineage(datastore, plan, request.run)
         # What counts as the user's failure besides Exception: a scheduler's own timeout.
         self._user_errors: tuple[type[BaseException], ...] = (Exception, *user_errors)
+        self._secret_backends = secret_backends
         self.round = self.lineage.round(self.step, self.indices, request.generation)
         self.attempt = datastore.claim(self.key, self._begin)
+        self.cards = self._cards()
 
     def _begin(self, _attempt: int) -> BeginRecord:
         request = self.request
@@ -158,9 +167,19 @@ class Task:
             caught=None if caught is None else _error_record(caught),
         )
         self.datastore.commit(self.key, self.attempt, done)
+        if self.cards is not None:
+            self.cards.close(done)
         return TaskResult(self.key.pathspec, self.attempt, outcome, tuple(records))
 
     # -- before the user's code ----------------------------------------------------------
+
+    def _cards(self) -> TaskCards | None:
+        if not self.step.cards:
+            return None
+        from airloom.cards.saving import TaskCards
+
+        where = (self.datastore, self.key, self.attempt)
+        return TaskCards(*where, self.plan, self.run_record, self.flow, alarm=self.request.alarm)
 
     def _parents(self) -> list[Parent]:
         if self.round.previous is not None:
@@ -192,11 +211,29 @@ class Task:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="airloom-"))
             current.enter(self._facts(folder))
             stack.callback(current.leave)
-            stack.enter_context(_variables(self.step.variables))
+            stack.enter_context(_variables({**self.step.variables, **self._secrets()}))
             stack.enter_context(_neutral_main())
             if self.step.timeout_s is not None and self.request.alarm:
                 stack.enter_context(_alarm(self.step.timeout_s, self.key.pathspec))
             yield
+
+    def _secrets(self) -> dict[str, str]:
+        if not self.step.secrets:
+            return {}
+        from airloom.runtime.secrets import resolve
+
+        # From the class, not from the plan: sources may hold values, and a plan never does.
+        said = step_declaration(getattr(self.flow, self.step.name))
+        return (
+            {}
+            if said is None
+            else resolve(
+                said.secrets,
+                self.key.pathspec,
+                allow_override=said.secrets_override,
+                backends=self._secret_backends,
+            )
+        )
 
     def _facts(self, folder: str) -> dict[str, Any]:
         record = self.run_record
@@ -208,14 +245,33 @@ class Task:
             "retry_count": self.request.retry_count,
             "origin_run_id": record.resumed_from,
             "pathspec": self.key.pathspec,
-            "namespace": f"user:{record.user}",
+            "namespace": namespace_of(record),
             "username": record.user,
-            "tags": frozenset(),
+            "tags": frozenset(record.tags),
             "tempdir": folder,
             "parameter_names": [parameter.name for parameter in self.plan.parameters],
             "graph": self.plan,
             **self._gang(),
+            **({} if self.cards is None else {"card": self.cards.current}),
+            **self._deployment(),
         }
+
+    def _deployment(self) -> dict[str, Any]:
+        """Facts about the project, and about the events that started the run."""
+        facts: dict[str, Any] = {}
+        project = self.plan.project
+        if project is not None:
+            facts |= {
+                "project_name": project.name,
+                "branch_name": project.branch,
+                "is_production": project.production,
+                "is_user_branch": project.branch.startswith("user."),
+                "project_flow_name": self.plan.dag_id,
+            }
+        events = self.run_record.origin.get("events")
+        if isinstance(events, list) and events:
+            facts["trigger"] = Trigger.of(events)
+        return facts
 
     def _gang(self) -> dict[str, Any]:
         around = self.step.foreaches
@@ -333,6 +389,8 @@ class Task:
         names = tuple(parent.pathspec for parent in parents)
         record = FailedRecord(now(), what, meter.read(), partial, names, self.plan.code)
         self.datastore.fail(self.key, self.attempt, record)
+        if self.cards is not None:
+            self.cards.close(record)
         if isinstance(error, AirloomError):
             return error
         return StepFailed(
