@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -344,17 +344,20 @@ class LocalRun:
         self._failed = False
         self._joins = {step.joins: step.name for step in plan.steps if step.joins is not None}
 
-    def execute(self, record: RunRecord, workers: int) -> bool:
+    def execute(
+        self, record: RunRecord, workers: int, finished: Mapping[tuple[str, Indices], Outcome] | None = None
+    ) -> bool:
         """Run it; return whether every task succeeded.
 
-        A failed task lets those that run already come to their end, and starts no others.
+        The tasks of ``finished`` are committed already, and so are all that they read. A failed task lets those that run already come to their end, and starts no others.
         """
         self._reporter.run_started(self._plan, record.run)
         self._ready.append((self._plan.start, (), 0))
+        self._replay(finished or {})
         killed = True
         try:
             while self._running or (self._ready and not self._failed):
-                while self._ready and self._running < workers and not self._failed:
+                while self._ready and not self._failed and self._may_start(workers):
                     self._start(record.run, *self._ready.popleft())
                 for event in self._executor.poll():
                     self._take(event)
@@ -364,6 +367,25 @@ class LocalRun:
         self._datastore.end_run(self._plan.flow, record.run, not self._failed)
         self._reporter.run_ended(record.run, not self._failed)
         return not self._failed
+
+    def _may_start(self, workers: int) -> bool:
+        # The tasks of a @parallel step wait for each other: once one runs, all of them must.
+        around = self._plan.step(self._ready[0][0]).foreaches
+        first = self._ready[0][1][-1:] == (0,)
+        gang = bool(around) and self._plan.step(around[-1]).transition.kind == "parallel" and not first
+        return gang or self._running < workers
+
+    def _replay(self, finished: Mapping[tuple[str, Indices], Outcome]) -> None:
+        """Go on from tasks that are finished, until only those are ready that are not."""
+        waiting: list[tuple[str, Indices, int]] = []
+        while self._ready:
+            step, indices, retry_count = self._ready.popleft()
+            outcome = finished.get((step, indices))
+            if outcome is None:
+                waiting.append((step, indices, retry_count))
+            else:
+                self._follow(step, indices, outcome)
+        self._ready.extend(waiting)
 
     def _start(self, run: str, step: str, indices: Indices, retry_count: int) -> None:
         last = retry_count >= self._plan.step(step).retry.times

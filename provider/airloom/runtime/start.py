@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 from airloom.codec import Json
 from airloom.errors import AlreadyExists, NotFound, ParameterError
@@ -13,6 +15,7 @@ from airloom.plan import ParameterPlan, Plan
 from airloom.runtime.task import now
 from airloom.store.datastore import Datastore
 from airloom.store.records import RunRecord
+from airloom.version import __version__
 
 
 def run_parameters(
@@ -41,6 +44,7 @@ def run_parameters(
 def _value(parameter: ParameterPlan, given: Mapping[str, Json], datastore: Datastore, where: str) -> Json:
     value = given.get(parameter.name)
     if parameter.type == "file":
+        value = value or None  # Airflow's form gives an empty text where nobody wrote anything
         if isinstance(value, str):
             data = value.encode(parameter.encoding or "utf-8")
             return {"digest": datastore.save_code(data), "name": "given as text"}
@@ -70,6 +74,8 @@ def new_run(plan: Plan, parameters: dict[str, Json], user: str, origin: dict[str
 def begin(datastore: Datastore, record: RunRecord) -> RunRecord:
     """Write a run's record unless it is there; return the one that is there.
 
+    What the record does not say of the versions and the project is completed.
+
     Raises
     ------
     AlreadyExists
@@ -78,6 +84,7 @@ def begin(datastore: Datastore, record: RunRecord) -> RunRecord:
     try:
         found = datastore.run(record.flow, record.run)
     except NotFound:
+        record = _completed(datastore, record)
         if datastore.create_run(record):
             return record
         found = datastore.run(record.flow, record.run)
@@ -88,3 +95,14 @@ def begin(datastore: Datastore, record: RunRecord) -> RunRecord:
             mend="start the run under another id.",
         )
     return found
+
+
+def _completed(datastore: Datastore, record: RunRecord) -> RunRecord:
+    project = datastore.plan(record.flow, record.plan).project
+    return replace(
+        record,
+        python=platform.python_version(),
+        airloom=__version__,
+        project="" if project is None else project.name,
+        branch="" if project is None else project.branch,
+    )
