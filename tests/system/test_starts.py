@@ -1,0 +1,204 @@
+"""What starts a deployed flow, and what its end starts: assets, events, projects, exit hooks, secrets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from airloom import settings
+from airloom.client import Flow, Run
+from airloom.compiler.planner import compile_flow
+from airloom.deploy import deploy
+from airloom.runtime.code import import_flow
+from airloom.sandbox import Sandbox
+
+pytestmark = pytest.mark.system
+
+STARTS_FIRST = """
+import os
+from airloom import FlowSpec, Parameter, current, exit_hook, project, secrets, step
+
+def told(run):
+    print("HOOK succeeded", run.pathspec, run.successful)
+
+def warned():
+    print("HOOK failed")
+
+@exit_hook(on_success=[told], on_error=[warned])
+@project(name="starts", branch="one")
+class StartsFirst(FlowSpec):
+    fail = Parameter("fail", default=False)
+
+    @secrets(sources=["airflow-variable:starts_token", "airflow-connection:starts_db"])
+    @step
+    def start(self):
+        self.lengths = [len(os.environ["STARTS_TOKEN"]), len(os.environ["STARTS_DB_PASSWORD"])]
+        self.names = [current.project_name, current.branch_name, current.project_flow_name]
+        if self.fail:
+            raise ValueError("as asked")
+        self.next(self.end)
+
+    @step
+    def end(self):
+        self.left = "STARTS_TOKEN" in os.environ
+
+if __name__ == "__main__":
+    StartsFirst()
+"""
+
+STARTS_AFTER = """
+from airloom import FlowSpec, current, project, step, trigger_on_finish
+
+@trigger_on_finish(flow="StartsFirst")
+@project(name="starts", branch="one")
+class StartsAfter(FlowSpec):
+    @step
+    def start(self):
+        self.by = current.trigger.run
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+if __name__ == "__main__":
+    StartsAfter()
+"""
+
+STARTS_EVENT = """
+from airloom import FlowSpec, Parameter, current, step, trigger
+
+@trigger(event={"name": "starts_new_data", "parameters": {"rows": "count"}})
+class StartsEvent(FlowSpec):
+    rows = Parameter("rows", type=int, required=True)
+
+    @step
+    def start(self):
+        self.got = [self.rows, current.trigger.event.name, current.trigger.event.extra["count"]]
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+if __name__ == "__main__":
+    StartsEvent()
+"""
+
+STARTS_PRODUCER = """
+from airflow.sdk import DAG, Asset, task
+
+with DAG("starts_producer", schedule=None) as dag:
+
+    @task(outlets=[Asset("starts_new_data")])
+    def produce(*, outlet_events):
+        outlet_events[Asset("starts_new_data")].extra = {"count": "42"}
+
+    produce()
+"""
+
+
+@pytest.fixture(scope="module")
+def store(sandbox: Sandbox) -> str:
+    return sandbox.environment["AIRFLOW__AIRLOOM__DATASTORE_ROOT"]
+
+
+@pytest.fixture(scope="module")
+def put(sandbox: Sandbox, store: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], str]:
+    """Deploy a flow's source; return its DAG id."""
+
+    def deploy_source(name: str, source: str) -> str:
+        folder = tmp_path_factory.mktemp(name)
+        (folder / f"{name}.py").write_text(source)
+        found = settings.load({"datastore_root": store})
+        compiled = compile_flow(import_flow(folder / f"{name}.py"), found)
+        deploy(compiled, found, sandbox.dags_folder)
+        sandbox.api.wait_for_dag(compiled.plan.dag_id)
+        return compiled.plan.dag_id
+
+    return deploy_source
+
+
+@pytest.fixture(scope="module")
+def first(sandbox: Sandbox, put: Callable[[str, str], str]) -> str:
+    api = sandbox.api
+    api.request("POST", "/variables", body={"key": "starts_token", "value": "12345"})
+    connection = {"connection_id": "starts_db", "conn_type": "generic", "password": "hunter-22"}
+    api.request("POST", "/connections", body=connection)
+    return put("starts_first", STARTS_FIRST)
+
+
+def _first_run(flow: str, store: str, timeout_s: float = 60) -> Run:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if Path(store, "flows", flow, "newest").is_dir():
+            for run in Flow(flow, datastore=store, _namespace_check=False).runs():
+                if run.finished:
+                    return run
+        time.sleep(0.3)
+    raise AssertionError(f"no run of {flow} has ended")
+
+
+def test_a_finished_run_starts_the_flow_that_waits_for_it(
+    sandbox: Sandbox, store: str, put: Callable[[str, str], str], first: str
+) -> None:
+    put("starts_after", STARTS_AFTER)
+    run_id = sandbox.api.trigger(first)
+    assert sandbox.api.wait_for_run(first, run_id).state == "success"
+    after = _first_run("StartsAfter", store)
+    assert after["start"].task.data.by == f"StartsFirst/one:{run_id}".replace("one:", "test.one:")
+
+
+def test_a_project_names_dag_run_and_current(sandbox: Sandbox, store: str, first: str) -> None:
+    assert first == "starts.test.one.StartsFirst"
+    run_id = sandbox.api.trigger(first)
+    sandbox.api.wait_for_run(first, run_id)
+    run = Run(f"StartsFirst/test.one:{run_id}", datastore=store, _namespace_check=False)
+    assert run.data.names == ["starts", "test.one", first]
+    assert run.origin["dag_run_id"] == run_id
+
+
+def test_secrets_of_airflow_are_variables_of_one_step_and_nowhere_else(
+    sandbox: Sandbox, store: str, first: str
+) -> None:
+    run_id = sandbox.api.trigger(first)
+    sandbox.api.wait_for_run(first, run_id)
+    run = Run(f"StartsFirst/test.one:{run_id}", datastore=store, _namespace_check=False)
+    assert (run.data.lengths, run.data.left) == ([5, 9], False)
+    kept = [path for path in Path(store).rglob("*") if path.is_file() and b"hunter-22" in path.read_bytes()]
+    assert kept == []
+    assert "hunter-22" not in (sandbox.dags_folder / "starts_test_one_StartsFirst.py").read_text()
+
+
+@pytest.mark.parametrize(
+    ("fail", "state", "said"), [(False, "success", "succeeded"), (True, "failed", "failed")]
+)
+def test_exit_hooks_are_called_for_either_end_and_change_neither(
+    sandbox: Sandbox, first: str, fail: bool, state: str, said: str
+) -> None:
+    run_id = sandbox.api.trigger(first, {"fail": fail})
+    assert sandbox.api.wait_for_run(first, run_id).state == state
+    assert f"HOOK {said}" in sandbox.api.task_log(first, run_id, "exit_hook")
+
+
+def test_an_event_of_a_hand_written_dag_brings_a_parameter(
+    sandbox: Sandbox, store: str, put: Callable[[str, str], str]
+) -> None:
+    (sandbox.dags_folder / "starts_producer.py").write_text(STARTS_PRODUCER)
+    put("starts_event", STARTS_EVENT)
+    sandbox.api.wait_for_dag("starts_producer")
+    sandbox.api.trigger("starts_producer")
+    run = _first_run("StartsEvent", store)
+    assert run["start"].task.data.got == [42, "starts_new_data", "42"]
+
+
+def test_an_event_flow_started_by_hand_without_its_parameter_is_refused(
+    sandbox: Sandbox, put: Callable[[str, str], str]
+) -> None:
+    dag_id = put("starts_event", STARTS_EVENT)
+    run_id = sandbox.api.trigger(dag_id)
+    assert sandbox.api.wait_for_run(dag_id, run_id).state == "failed"
+    assert "the parameter 'rows' is required" in sandbox.api.task_log(dag_id, run_id, "start")
