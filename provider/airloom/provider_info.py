@@ -30,7 +30,7 @@ def get_provider_info() -> dict[str, Any]:
 
 
 _OPTIONS = (
-    ("datastore_root", "Folder or URL where runs and artifacts are kept.", "/srv/airloom", ".airloom"),
+    ("datastore_root", "Absolute folder or URL where runs and artifacts are kept.", "/srv/airloom", ""),
     ("verify", "auto or always: which blobs are checked against their digest on load.", "always", "auto"),
     (
         "cache_dir",

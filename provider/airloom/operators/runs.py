@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.configuration import conf
 
 from airloom import settings as settings_of
-from airloom.errors import NotFound
+from airloom.errors import NotFound, SettingsError
 from airloom.flow.flow_decorators import FINISHED
 from airloom.flow.parameters import from_text
 from airloom.runtime.start import begin, run_parameters
@@ -31,14 +32,20 @@ def airflow_settings() -> Settings:
     Raises
     ------
     SettingsError
-        When a value is not of its form.
+        When a value is not of its form, or no datastore is named that all workers can find.
     """
-    configured = {}
-    for item in fields(settings_of.Settings):
-        value = conf.get("airloom", item.name, fallback=None)
-        if value is not None:
-            configured[item.name] = value
-    return settings_of.load(configured=configured)
+    given = {
+        item.name: conf.get("airloom", item.name, fallback=None) for item in fields(settings_of.Settings)
+    }
+    found = settings_of.load(configured={name: value for name, value in given.items() if value})
+    root = found.datastore_root
+    if "://" not in root and not Path(root).is_absolute():
+        raise SettingsError(
+            f"the datastore {root!r} is relative: each worker would look for it somewhere else",
+            where="airflow.cfg [airloom] datastore_root",
+            mend="set it, or AIRLOOM_DATASTORE_ROOT, to the absolute folder or URL that flows are deployed to.",
+        )
+    return found
 
 
 def begin_run(datastore: Datastore, plan: Plan, settings: Settings, context: Context) -> RunRecord:
