@@ -116,7 +116,10 @@ def test_artifacts_are_the_same_in_airflow(runs: dict[str, tuple[Run, Run]], goo
 
 def test_lineage_is_the_same_in_airflow(runs: dict[str, tuple[Run, Run]], good_flow: Path) -> None:
     def parents(run: Run) -> dict[str, list[str]]:
-        return {name: [parent.pathspec.split("/", 2)[2] for parent in task.parent_tasks] for name, task in tasks_of(run).items()}
+        return {
+            name: [parent.pathspec.split("/", 2)[2] for parent in task.parent_tasks]
+            for name, task in tasks_of(run).items()
+        }
 
     here, airflow = runs[good_flow.stem]
     assert parents(here) == parents(airflow)
