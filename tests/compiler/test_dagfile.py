@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from airloom import settings
 from airloom.codec import Json
-from airloom.compiler.dagfile import check_templates, docstring, python, render
+from airloom.compiler.dagfile import check_templates, render
+from airloom.compiler.literals import docstring, python
 from airloom.compiler.planner import Compiled, compile_flow
 from airloom.deploy import deploy
 from airloom.errors import DeployError, FlowError
@@ -308,7 +309,7 @@ class CrossFlow(FlowSpec):
 
 def test_schedule_with_a_required_parameter_is_refused() -> None:
     needed = replace(a_parameter(), required=True)
-    with pytest.raises(FlowError, match="'p' no default"):
+    with pytest.raises(FlowError, match="'p' has no default"):
         render(a_plan(parameters=(needed,), schedule=Schedule("@daily")))
     render(a_plan(parameters=(replace(needed, default="x"),), schedule=Schedule("@daily")))
 

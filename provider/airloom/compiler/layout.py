@@ -1,0 +1,304 @@
+"""How a plan's steps stand in its DAG file: the units at the top level, and the edges between them.
+
+Airflow refuses to map inside a mapped group, so the steps of a foreach's body are cut at every
+barrier into *segments*, each of them one mapped task or one mapped task group over the index
+paths of its foreach.
+"""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from airloom.codec import Json
+from airloom.compiler.literals import python
+from airloom.flow.flow_decorators import FINISHED
+from airloom.plan import Plan, StepPlan
+
+_TAKEN = {"dag", "DAG", "Param", "StepOperator", "IndicesOperator", "datetime", "timedelta", "task_group"}
+_TAKEN |= {"Asset", "ExitHookOperator", "ZoneInfo", "index", "PLAN"}
+_OPERATORS = "airloom.operators.step"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One operator call: its variable, its task id and its arguments as Python text."""
+
+    variable: str
+    operator: str
+    task_id: str
+    arguments: tuple[tuple[str, str], ...]
+
+
+@dataclass
+class Unit:
+    """What stands at the DAG's top level: a task, a mapped task, or a mapped group of tasks.
+
+    ``over`` is the Python text of the index paths that a mapped unit expands over.
+    """
+
+    variable: str
+    calls: list[Call]
+    function: str = ""
+    over: str | None = None
+    title: str = ""
+    ending: str = ""
+    edges: list[str] = field(default_factory=list)
+
+    @property
+    def is_group(self) -> bool:
+        """Whether several tasks are mapped together, depth first."""
+        return self.over is not None and bool(self.function)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """All that the templates print, besides the plan itself."""
+
+    units: list[Unit]
+    edges: list[str]
+    imports: list[str]
+
+
+def lay_out(plan: Plan) -> Layout:
+    """Cut a plan into the units of its DAG."""
+    names = _Names(plan)
+    segments = _segments(plan)
+    units: list[Unit] = []
+    unit_of: dict[str, str] = {}
+    flattened: dict[str, str] = {}
+    for (region, _), steps in segments.items():
+        if not region:
+            (step,) = steps
+            unit = Unit(names.step[step.name], [_call(plan, step, names)])
+        else:
+            over = _over(plan, region, names, flattened, units)
+            unit = _mapped(plan, region, steps, names, over)
+        units.append(unit)
+        unit_of |= {step.name: unit.variable for step in steps}
+    edges = _edges(plan, segments, names, unit_of, flattened)
+    if plan.exit_hooks is not None:
+        name = names.group("exit_hook")
+        # A teardown: it runs whatever happened before, and does not make a failed run a success.
+        units.append(Unit(name, [Call(name, "ExitHookOperator", name, ())], ending=".as_teardown()"))
+        edges.append((unit_of[plan.end], [name]))
+    return Layout(units, _chains(edges), _imports(plan, units))
+
+
+Region = tuple[str, ...]
+
+
+def _segments(plan: Plan) -> dict[tuple[Region, int | str], list[StepPlan]]:
+    """Steps by the foreaches around them and the barriers before them, in topological order.
+
+    Outside of every foreach each step is a segment of its own.
+    """
+    number: dict[str, int] = {}
+    found: dict[tuple[Region, int | str], list[StepPlan]] = {}
+    for step in plan.steps:
+        region = _region(plan, step)
+        same = [number[p] for p in step.parents if p in number and _region(plan, plan.step(p)) == region]
+        after = [number[step.joins] + 1] if step.joins and _is_foreach(plan, step.joins) else []
+        number[step.name] = max([0, *same, *after])
+        place: int | str = number[step.name] if region else step.name
+        found.setdefault((region, place), []).append(step)
+    return found
+
+
+def _region(plan: Plan, step: StepPlan) -> Region:
+    """Foreaches around a step that Airflow maps over; a gang of @parallel tasks is one Airflow task."""
+    return tuple(name for name in step.foreaches if _is_foreach(plan, name))
+
+
+def _is_foreach(plan: Plan, name: str) -> bool:
+    return plan.step(name).transition.kind == "foreach"
+
+
+class _Names:
+    """Python names for steps and groups: those of the flow wherever Python allows it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._used = set(_TAKEN)
+        self.step = {step.name: self.fresh(step.name) for step in plan.steps}
+        self.ids = {step.name for step in plan.steps}
+
+    def fresh(self, wanted: str) -> str:
+        name = wanted + "_" if keyword.iskeyword(wanted) or wanted in self._used else wanted
+        while name in self._used:
+            name += "_"
+        self._used.add(name)
+        return name
+
+    def group(self, wanted: str) -> str:
+        while wanted in self.ids:
+            wanted += "_group"
+        self.ids.add(wanted)
+        return self.fresh(wanted)
+
+
+def _over(plan: Plan, region: Region, names: _Names, flattened: dict[str, str], units: list[Unit]) -> str:
+    split = region[-1]
+    if len(region) == 1:
+        return f"{names.step[split]}.output"
+    if split not in flattened:
+        task_id = names.group(f"indices_of_{split}")
+        arguments = (("split", python(split)), ("trigger_rule", '"none_failed"'))
+        flattened[split] = task_id
+        units.append(Unit(task_id, [Call(task_id, "IndicesOperator", task_id, arguments)]))
+    return f"{flattened[split]}.output"
+
+
+def _mapped(plan: Plan, region: Region, steps: list[StepPlan], names: _Names, over: str) -> Unit:
+    if len(steps) == 1:
+        return Unit(names.step[steps[0].name], [_call(plan, steps[0], names)], over=over)
+    variable = plan.step(region[-1]).transition.variable or region[-1]
+    function = names.group(f"for_each_of_{variable}")
+    group = names.fresh(f"each_of_{variable}")
+    inside = {step.name for step in steps}
+    edges = [
+        (names.step[step.name], [names.step[t] for t in _followers(step) if t in inside]) for step in steps
+    ]
+    calls = [_call(plan, step, names, mapped_in_group=True) for step in steps]
+    title = f"{steps[0].name} to {steps[-1].name}, for each of {variable}"
+    return Unit(group, calls, function, over, title, edges=_chains(edges))
+
+
+def _followers(step: StepPlan) -> list[str]:
+    # A step that leads back to itself runs all its rounds in one Airflow task.
+    return [name for name in dict.fromkeys(step.transition.targets) if name != step.name]
+
+
+def _edges(
+    plan: Plan,
+    segments: dict[tuple[Region, int | str], list[StepPlan]],
+    names: _Names,
+    unit_of: dict[str, str],
+    flattened: dict[str, str],
+) -> list[tuple[str, list[str]]]:
+    """Edges between units; those that ``.expand`` draws by itself are left out."""
+    found: dict[str, list[str]] = {}
+    region_of = {step.name: _region(plan, step) for step in plan.steps}
+    expanded = {
+        (unit_of[region[-1]], unit_of[steps[0].name])
+        for (region, _), steps in segments.items()
+        if len(region) == 1
+    }
+    for steps in segments.values():
+        for step in steps:
+            source = unit_of[step.name]
+            for target in _followers(step):
+                end = unit_of[target]
+                if len(region_of[target]) > len(region_of[step.name]) and step.name in flattened:
+                    end = flattened[step.name]
+                if source != end and (source, end) not in expanded:
+                    found.setdefault(source, []).append(end)
+    return [(source, list(dict.fromkeys(ends))) for source, ends in found.items()]
+
+
+def _chains(edges: list[tuple[str, list[str]]]) -> list[str]:
+    """Lines like ``a >> b >> [c, d]``: every edge once, in as few lines as read well."""
+    together: dict[tuple[str, ...], list[str]] = {}
+    for source, ends in edges:
+        if ends:
+            together.setdefault(tuple(ends), []).append(source)
+    follows = {sources[0]: ends for ends, sources in together.items() if len(sources) == 1}
+    lines: list[str] = []
+    used: set[tuple[str, ...]] = set()
+    for first, sources in together.items():
+        if first in used:
+            continue
+        if len(sources) > 1 and len(first) > 1:  # as of two switches with the same arms: no list >> list
+            used.add(first)
+            lines += [f"{source} >> {_side(first)}" for source in sources]
+            continue
+        line, tail = [_side(sources)], first
+        while tail not in used:
+            used.add(tail)
+            line.append(_side(tail))
+            tail = follows.get(tail[0], tail) if len(tail) == 1 else tail
+        lines.append(" >> ".join(line))
+    return lines
+
+
+def _side(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"[{', '.join(names)}]"
+
+
+def _call(plan: Plan, step: StepPlan, names: _Names, *, mapped_in_group: bool = False) -> Call:
+    arguments: list[tuple[str, str]] = []
+    if mapped_in_group:
+        arguments.append(("index", "index"))
+    size = {name: value for name, value in _size(step).items() if value is not None}
+    if size:
+        arguments.append(("size", python(size)))
+    if step.retry.times:
+        arguments += [("retries", str(step.retry.times)), ("retry_delay", _timedelta(step.retry.delay_s))]
+    if step.timeout_s is not None:
+        arguments.append(("timeout", _timedelta(step.timeout_s)))
+    rule = _trigger_rule(plan, step)
+    if rule is not None:
+        arguments.append(("trigger_rule", python(rule)))
+    if step.name == plan.end:
+        arguments.append(("outlets", f"[Asset({python(FINISHED + plan.dag_id)})]"))
+    if step.doc:
+        arguments.append(("doc_md", python(step.doc, 8)))
+    return Call(names.step[step.name], "StepOperator", step.name, tuple(arguments))
+
+
+def _size(step: StepPlan) -> dict[str, Json]:
+    needs = step.resources
+    return {
+        "cpu": needs.cpu,
+        "memory_mib": needs.memory_mib,
+        "gpu": needs.gpu,
+        "disk_mib": needs.disk_mib,
+        "shared_memory_mib": needs.shared_memory_mib,
+    }
+
+
+def _trigger_rule(plan: Plan, step: StepPlan) -> str | None:
+    """Rule that is not ``all_success``: where arms of a switch meet, and where a foreach may be empty.
+
+    These tasks find out by themselves whether a switch has chosen them (see the operator).
+    """
+    if step.joins is None:
+        arms = [parent for parent in step.parents if parent != step.name]
+        return "none_failed_min_one_success" if len(arms) > 1 else None
+    split = plan.step(step.joins)
+    foreach = _is_foreach(plan, step.joins)
+    branches = 1 if foreach else len(split.transition.targets)
+    barrier = foreach and bool(_region(plan, step))
+    arms_arrive = len(step.parents) > branches
+    return "none_failed" if split.transition.allow_empty or barrier or arms_arrive else None
+
+
+def _timedelta(seconds: float) -> str:
+    for unit, factor in (("hours", 3600), ("minutes", 60)):
+        if seconds and seconds % factor == 0:
+            return f"timedelta({unit}={seconds / factor:g})"
+    return f"timedelta(seconds={seconds:g})"
+
+
+def _imports(plan: Plan, units: Iterable[Unit]) -> list[str]:
+    calls = [call for unit in units for call in unit.calls]
+    standard = []
+    if plan.schedule is not None:
+        standard.append("from datetime import datetime" + (", timedelta" if _uses_timedelta(calls) else ""))
+        standard.append("from zoneinfo import ZoneInfo")
+    elif _uses_timedelta(calls):
+        standard.append("from datetime import timedelta")
+    sdk = ["DAG", "Asset", *(["Param"] if plan.parameters else [])]
+    sdk += ["task_group"] if any(unit.is_group for unit in units) else []
+    operators = sorted({call.operator for call in calls})
+    return [
+        *standard,
+        *([""] if standard else []),
+        f"from airflow.sdk import {', '.join(sdk)}",
+        "",
+        f"from {_OPERATORS} import {', '.join(operators)}",
+    ]
+
+
+def _uses_timedelta(calls: Iterable[Call]) -> bool:
+    return any("timedelta(" in text for call in calls for _, text in call.arguments)
