@@ -13,9 +13,12 @@ The tree is grouped by what the catcher can do::
     |-- DeployError         look at where the DAG file should go
     |-- StoreError          look at the store
     |   |-- NotFound        (also a KeyError)
+    |   |-- NamespaceMismatch  it is there, but not in the namespace that is looked at
+    |   |-- TagError        a tag that cannot be added or removed
     |   |-- AlreadyExists   somebody else was first
     |   |-- CorruptBlob     the bytes are not the ones that were saved
     |   `-- StoreUnavailable  retriable
+    |-- ResumeError         choose another run or step to resume
     |-- TaskError           look at the task
     |   |-- StepFailed      the user's code raised
     |   |-- StepTimedOut    the user's code took longer than @timeout allows
@@ -142,6 +145,16 @@ class NotFound(StoreError, KeyError):
     kind = "not_found"
 
 
+class NamespaceMismatch(StoreError):
+    """Not a `NotFound`: who waits for a run to appear would wait for ever."""
+
+    kind = "namespace_mismatch"
+
+
+class TagError(StoreError):
+    kind = "tag"
+
+
 class AlreadyExists(StoreError):
     kind = "already_exists"
 
@@ -153,6 +166,11 @@ class CorruptBlob(StoreError):
 class StoreUnavailable(StoreError):
     kind = "store_unavailable"
     retriable = True
+
+
+class ResumeError(AirloomError):
+    kind = "resume"
+    exit_code = 7
 
 
 class TaskError(AirloomError):

@@ -15,7 +15,15 @@ from airloom.names import indices_of
 from airloom.plan import Catch, ParameterPlan, Plan, StepPlan, Transition
 from airloom.settings import Settings
 from airloom.store.datastore import Datastore, TaskKey
-from airloom.store.records import BeginRecord, DoneRecord, FailedRecord, Outcome, RunRecord, Usage
+from airloom.store.records import (
+    BeginRecord,
+    DoneRecord,
+    ErrorRecord,
+    FailedRecord,
+    Outcome,
+    RunRecord,
+    Usage,
+)
 
 USAGE = Usage(100.0, 1.5, 2.0)
 
@@ -99,7 +107,7 @@ class Recorder:
             code=self.plan.code,
             python="3.11.7",
             platform="Linux",
-            caught=caught,
+            caught=ErrorRecord("ValueError", "no data", "Traceback: no data") if caught else None,
         )
         self.datastore.commit(key, attempt, record)
         return attempt
@@ -118,7 +126,8 @@ class Recorder:
     def failed(self, run: str, step: str, task: str = "0", **values: object) -> int:
         key, attempt = self.begin(run, step, task)
         artifacts = self.datastore.save_artifacts(values)
-        record = FailedRecord(self.now(), "ValueError", "no data", "Traceback: no data", USAGE, artifacts)
+        error = ErrorRecord("ValueError", "no data", "Traceback: no data")
+        record = FailedRecord(self.now(), error, USAGE, artifacts)
         self.datastore.fail(key, attempt, record)
         return attempt
 
@@ -145,7 +154,9 @@ def recorder(datastore: Datastore) -> Recorder:
 
 @pytest.fixture(autouse=True)
 def chosen(datastore: Datastore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let the client read the test's own datastore, and unpack into the test's own cache."""
+    """Let the client read all of the test's own datastore, and unpack into the test's own cache."""
     monkeypatch.setenv("AIRLOOM_CACHE_DIR", str(tmp_path / "cache"))
+    client.namespace(None)
     with client.datastore(datastore):
         yield
+    client.default_namespace()

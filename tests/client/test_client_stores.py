@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -143,7 +144,8 @@ def test_objects_load_in_another_process(recorder: Recorder, tmp_path: Path) -> 
         "    artifact.data, data.score, artifacts.score.data]))\n"
     )
     command = [sys.executable, "-W", "error", "-c", script]
-    answer = subprocess.run(command, input=pickled, capture_output=True, check=True, cwd=tmp_path)
+    hers = {**os.environ, "AIRLOOM_USER": "ada"}
+    answer = subprocess.run(command, input=pickled, capture_output=True, check=True, cwd=tmp_path, env=hers)
     assert json.loads(answer.stdout) == ["7", 20, 0, 20, 20, 20, 20]
 
 

@@ -43,9 +43,16 @@ class DataArtifact(ClientObject):
     _depth: ClassVar[int] = 5
     _saved: AttemptFacts | None = None
 
-    def __init__(self, pathspec: str, attempt: int | None = None, *, datastore: Where | None = None) -> None:
+    def __init__(
+        self,
+        pathspec: str,
+        attempt: int | None = None,
+        *,
+        datastore: Where | None = None,
+        _namespace_check: bool = True,
+    ) -> None:
         self._attempt = attempt
-        super().__init__(pathspec, datastore=datastore)
+        super().__init__(pathspec, datastore=datastore, _namespace_check=_namespace_check)
 
     @classmethod
     def _of(cls, spec: Pathspec, facts: RunFacts, attempt: int | None, saved: AttemptFacts) -> DataArtifact:
@@ -106,6 +113,12 @@ class DataArtifact(ClientObject):
         if ended is None:
             raise _missing(self._facts_of_attempt, self.id)
         return moment(ended.finished_at)
+
+    @property
+    def origin_pathspec(self) -> str | None:
+        """The artifact of the task that really ran, where a resumed run took that over; else None."""
+        task = self._parent().origin_pathspec
+        return None if task is None else f"{task}/{self.id}"
 
     @property
     def _facts_of_attempt(self) -> AttemptFacts:

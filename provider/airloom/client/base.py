@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 from typing import ClassVar, Generic, TypeVar
 
 from airloom.client.facts import RunFacts
+from airloom.client.namespaces import mismatch
 from airloom.client.stores import Where, resolve
 from airloom.errors import NotFound
 from airloom.names import Pathspec, did_you_mean
@@ -41,6 +42,8 @@ class ClientObject(ABC):
     ------
     NotFound
         When there is no such thing; the nearest name that there is, is told.
+    NamespaceMismatch
+        When it is there, but not in the namespace that holds; not with ``_namespace_check=False``.
     """
 
     _depth: ClassVar[int]
@@ -49,11 +52,17 @@ class ClientObject(ABC):
     _spec: Pathspec
     _facts: RunFacts
     _attempt: int | None = None
+    _namespace_check: bool = True
 
-    def __init__(self, pathspec: str, *, datastore: Where | None = None) -> None:
+    def __init__(
+        self, pathspec: str, *, datastore: Where | None = None, _namespace_check: bool = True
+    ) -> None:
         self._spec = _parse(pathspec, self._depth, type(self).__name__)
         self._facts = RunFacts(resolve(datastore), self._spec.flow, self._spec.run or "")
+        self._namespace_check = _namespace_check
         self._check()
+        if _namespace_check and not self.is_in_namespace():
+            raise mismatch(self.pathspec)
 
     def __init_subclass__(cls) -> None:
         depth = cls.__dict__.get("_depth")
@@ -90,13 +99,39 @@ class ClientObject(ABC):
         return None if self._depth == 1 else self._parent()
 
     @property
+    def tags(self) -> frozenset[str]:
+        """Tags of its run, those of people and those of the system."""
+        return self.user_tags | self.system_tags
+
+    @property
+    def user_tags(self) -> frozenset[str]:
+        """Tags that people have given to its run, looked up each time."""
+        return self._facts.user_tags
+
+    @property
+    def system_tags(self) -> frozenset[str]:
+        """Tags that follow from its run's record: who, when, where, by which versions."""
+        return self._facts.system_tags
+
+    def is_in_namespace(self) -> bool:
+        """Say whether its run is in the namespace that holds; in the global one everything is."""
+        return self._facts.is_shown
+
+    @property
+    def origin_pathspec(self) -> str | None:
+        """What it is a clone of, where a resumed run took it over; else None."""
+        return None
+
+    @property
     @abstractmethod
     def created_at(self) -> datetime | None:
         """When it was made, in UTC."""
 
     def _parent(self) -> ClientObject:
         parts = self.path_components[:-1]
-        return self._by_depth[len(parts)]._at(Pathspec(*parts), self._facts)
+        parent = self._by_depth[len(parts)]._at(Pathspec(*parts), self._facts)
+        parent._namespace_check = self._namespace_check
+        return parent
 
     @abstractmethod
     def _exists(self) -> bool: ...
@@ -116,7 +151,8 @@ class ClientObject(ABC):
         return parent
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _revive, (type(self), self.path_components, self._facts.datastore.root, self._attempt)
+        place = (self.path_components, self._facts.datastore.root)
+        return _revive, (type(self), *place, self._attempt, self._namespace_check)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ClientObject) and self.pathspec == other.pathspec
@@ -194,6 +230,10 @@ def _parse(pathspec: str, depth: int, kind: str) -> Pathspec:
     return spec
 
 
-def _revive(cls: type[ClientObject], parts: list[str], root: str, attempt: int | None) -> ClientObject:
+def _revive(
+    cls: type[ClientObject], parts: list[str], root: str, attempt: int | None, namespace_check: bool
+) -> ClientObject:
     spec = Pathspec(*parts)
-    return cls._at(spec, RunFacts(resolve(root), spec.flow, spec.run or ""), attempt)
+    made = cls._at(spec, RunFacts(resolve(root), spec.flow, spec.run or ""), attempt)
+    made._namespace_check = namespace_check
+    return made

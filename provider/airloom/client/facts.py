@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+from airloom.client.namespaces import get_namespace
 from airloom.errors import NotFound
 from airloom.names import Indices, indices_of
 from airloom.plan import Plan
+from airloom.store import tags
 from airloom.store.datastore import Datastore, TaskKey
 from airloom.store.records import (
     ArtifactRecord,
@@ -37,6 +40,26 @@ class RunFacts:
     def plan(self) -> Plan:
         """The plan that the run began with."""
         return self.datastore.plan(self.flow, self.record.plan)
+
+    @property
+    def system_tags(self) -> frozenset[str]:
+        """Tags that follow from the run's record."""
+        return tags.system_tags(self.record)
+
+    @property
+    def user_tags(self) -> frozenset[str]:
+        """Tags that people have given to the run, looked up each time."""
+        return tags.user_tags(self.datastore, self.record)
+
+    def has_tags(self, wanted: Iterable[str]) -> bool:
+        """Say whether the run has all these tags."""
+        return tags.has_tags(self.datastore, self.record, wanted)
+
+    @property
+    def is_shown(self) -> bool:
+        """Say whether the run is in the namespace that holds."""
+        shown = get_namespace()
+        return shown is None or self.has_tags((shown,))
 
     def key(self, step: str, task: str) -> TaskKey:
         """Name a task of this run."""

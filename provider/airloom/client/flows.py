@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import ClassVar
 
 from airloom.client.base import ClientObject, Container
 from airloom.client.facts import RunFacts
+from airloom.client.namespaces import mismatch
 from airloom.client.runs import Run
 from airloom.client.stores import Where, resolve
 from airloom.names import Pathspec
@@ -21,7 +22,9 @@ _RUNS_TO_COMPARE = 1000
 
 
 class Flow(ClientObject, Container[Run]):
-    """All runs of a flow, the newest first: ``Flow("Train")``.
+    """The runs of a flow in the namespace that holds, the newest first: ``Flow("Train")``.
+
+    With ``_namespace_check=False`` it shows those of all namespaces.
 
     Parameters
     ----------
@@ -34,18 +37,63 @@ class Flow(ClientObject, Container[Run]):
     ------
     NotFound
         When the datastore has nothing of such a flow.
+    NamespaceMismatch
+        When it has runs, but none in the namespace that holds.
     """
 
     _depth: ClassVar[int] = 1
     _kind: ClassVar[str] = "run"
 
-    def runs(self) -> Iterator[Run]:
-        """Its runs, the newest first; each is read when something of it is asked for."""
-        return iter(self)
+    def runs(self, *tags: str) -> Iterator[Run]:
+        """Its runs that have all these tags, the newest first."""
+        return (run for run in self if run._facts.has_tags(tags))
+
+    @property
+    def user_tags(self) -> frozenset[str]:
+        """None: it is runs that have tags."""
+        return frozenset()
+
+    @property
+    def system_tags(self) -> frozenset[str]:
+        """None: it is runs that have tags."""
+        return frozenset()
+
+    def is_in_namespace(self) -> bool:
+        """Say whether a run of it is in the namespace that holds; one that never ran is in all."""
+        names = self._facts.datastore.runs(self.id)
+        first = next(names, None)
+        return first is None or any(self._child(name)._facts.is_shown for name in chain((first,), names))
+
+    def __iter__(self) -> Iterator[Run]:
+        runs = (self._child(name) for name in self._children())
+        return (run for run in runs if not self._namespace_check or run.is_in_namespace())
+
+    def __getitem__(self, name: str) -> Run:
+        """Find a run by its id.
+
+        Raises
+        ------
+        NotFound
+            When there is none; the nearest id that there is, is told.
+        NamespaceMismatch
+            When it is not in the namespace that holds.
+        """
+        run = super().__getitem__(name)
+        if self._namespace_check and not run.is_in_namespace():
+            raise mismatch(run.pathspec)
+        return run
+
+    def __contains__(self, name: object) -> bool:
+        if not super().__contains__(name):
+            return False
+        return not self._namespace_check or self._child(str(name)).is_in_namespace()
 
     @property
     def latest_run(self) -> Run | None:
-        """The run that was created last, None when there is none."""
+        """The run that was created last, None when there is none.
+
+        One request and one record, while the newest run is in the namespace.
+        """
         return next(iter(self), None)
 
     @property
@@ -69,14 +117,16 @@ class Flow(ClientObject, Container[Run]):
         return self._facts.datastore.runs(self.id)
 
     def _child(self, name: str) -> Run:
-        return Run._at(Pathspec(self.id, name), RunFacts(self._facts.datastore, self.id, name))
+        run = Run._at(Pathspec(self.id, name), RunFacts(self._facts.datastore, self.id, name))
+        run._namespace_check = self._namespace_check
+        return run
 
     def _near(self) -> list[str]:
         return list(islice(self._children(), _RUNS_TO_COMPARE))
 
 
 class Airloom(Container[Flow]):
-    """All flows of a datastore, by name.
+    """The flows of a datastore with a run in the namespace that holds, by name; also those that never ran.
 
     Parameters
     ----------
@@ -93,6 +143,9 @@ class Airloom(Container[Flow]):
     def flows(self) -> list[Flow]:
         """Its flows, by name."""
         return list(self)
+
+    def __iter__(self) -> Iterator[Flow]:
+        return (flow for flow in super().__iter__() if flow.is_in_namespace())
 
     def _children(self) -> Iterator[str]:
         return iter(self._datastore.flows())

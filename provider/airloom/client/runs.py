@@ -5,19 +5,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
+from airloom import settings
 from airloom.client.artifacts import TaskData
 from airloom.client.base import ClientObject, Container, moment
+from airloom.client.code import Code
 from airloom.client.steps import Step
 from airloom.client.tasks import Task
 from airloom.codec import Json
 from airloom.errors import NotFound
 from airloom.names import Pathspec
 from airloom.plan import Plan
+from airloom.store import tags
 from airloom.store.records import EndRecord
+
+Tags: TypeAlias = "str | Iterable[str]"
 
 
 class Run(ClientObject, Container[Step]):
@@ -41,9 +46,64 @@ class Run(ClientObject, Container[Step]):
     _depth: ClassVar[int] = 2
     _kind: ClassVar[str] = "step"
 
-    def steps(self) -> Iterator[Step]:
-        """Give the steps that have begun, in the order of the plan."""
-        return iter(self)
+    def steps(self, *tags: str) -> Iterator[Step]:
+        """Give the steps that have begun, in the order of the plan; none when it has not all these tags."""
+        return iter(self) if self._facts.has_tags(tags) else iter(())
+
+    # -- tags ----------------------------------------------------------------------------
+
+    def add_tag(self, tag: Tags) -> None:
+        """Give it a tag, or several; see `add_tags`."""
+        self.add_tags(tag)
+
+    def add_tags(self, tags: Tags) -> None:
+        """Give it tags; those that it has already change nothing.
+
+        Raises
+        ------
+        TagError
+            When it would have more than 50, or one is empty or longer than 500 signs.
+        """
+        self._change((), tags)
+
+    def remove_tag(self, tag: Tags) -> None:
+        """Take a tag away, or several; see `remove_tags`."""
+        self.remove_tags(tag)
+
+    def remove_tags(self, tags: Tags) -> None:
+        """Take tags away; those that it has not change nothing.
+
+        Raises
+        ------
+        TagError
+            When one is a tag of the system.
+        """
+        self._change(tags, ())
+
+    def replace_tag(self, tag_to_remove: Tags, tag_to_add: Tags) -> None:
+        """Take tags away and give others; see `replace_tags`."""
+        self.replace_tags(tag_to_remove, tag_to_add)
+
+    def replace_tags(self, tags_to_remove: Tags, tags_to_add: Tags) -> None:
+        """Take tags away and give others, at once; what is named in both stays.
+
+        Raises
+        ------
+        TagError
+            As for `add_tags` and `remove_tags`.
+        """
+        self._change(tags_to_remove, tags_to_add)
+
+    def _change(self, remove: Tags, add: Tags) -> None:
+        tags.change(
+            self._facts.datastore,
+            self._facts.record,
+            add=_several(add),
+            remove=_several(remove),
+            user=settings.load().user_name,
+        )
+
+    # -- what became of it -----------------------------------------------------------------
 
     @property
     def data(self) -> TaskData | None:
@@ -116,6 +176,11 @@ class Run(ClientObject, Container[Step]):
         return self._facts.plan.code
 
     @property
+    def code(self) -> Code:
+        """The code package that it began with."""
+        return Code(self._facts, self._facts.plan.code)
+
+    @property
     def _end(self) -> EndRecord | None:
         ends = self._facts.datastore.ends(self._facts.flow, self._facts.run)
         return ends[-1] if ends else None
@@ -144,3 +209,7 @@ class Run(ClientObject, Container[Step]):
         else:
             mend = "wait for the steps before it."
         return NotFound(f"the step {name!r} of {self.pathspec} has not begun", where=self.pathspec, mend=mend)
+
+
+def _several(given: Tags) -> list[str]:
+    return [given] if isinstance(given, str) else list(given)

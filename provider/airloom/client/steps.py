@@ -51,9 +51,9 @@ class Step(ClientObject, Container[Task]):
             return task
         raise self._missing("0")
 
-    def tasks(self) -> Iterator[Task]:
-        """Give its tasks, by index."""
-        return iter(self)
+    def tasks(self, *tags: str) -> Iterator[Task]:
+        """Give its tasks, by index; none when its run has not all these tags."""
+        return iter(self) if self._facts.has_tags(tags) else iter(())
 
     @property
     def created_at(self) -> datetime:

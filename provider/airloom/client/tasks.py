@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from airloom.client.artifacts import DataArtifact, TaskArtifacts, TaskData
 from airloom.client.base import ClientObject, Container, moment
+from airloom.client.code import Code
 from airloom.client.facts import AttemptFacts, RunFacts
 from airloom.client.stores import Where
 from airloom.codec import Json, to_json
@@ -18,7 +19,8 @@ from airloom.errors import NotFound
 from airloom.flow.caught import CaughtException
 from airloom.names import Pathspec, task_id
 from airloom.runtime.logs import Line, parse
-from airloom.store.records import DoneRecord, Usage
+from airloom.store.datastore import TaskKey
+from airloom.store.records import CLONED_FROM, DoneRecord, Usage
 
 _STREAMS = {"stdout": "o", "stderr": "e"}
 
@@ -49,12 +51,19 @@ class Task(ClientObject, Container[DataArtifact]):
     _kind: ClassVar[str] = "artifact"
     _read: AttemptFacts | None = None
 
-    def __init__(self, pathspec: str, attempt: int | None = None, *, datastore: Where | None = None) -> None:
+    def __init__(
+        self,
+        pathspec: str,
+        attempt: int | None = None,
+        *,
+        datastore: Where | None = None,
+        _namespace_check: bool = True,
+    ) -> None:
         name, _, number = pathspec.partition("@")
         if number.isdecimal() and attempt is None:
             pathspec, attempt = name, int(number)
         self._attempt = attempt
-        super().__init__(pathspec, datastore=datastore)
+        super().__init__(pathspec, datastore=datastore, _namespace_check=_namespace_check)
 
     # -- what it left --------------------------------------------------------------------
 
@@ -115,10 +124,26 @@ class Task(ClientObject, Container[DataArtifact]):
         return ((moment(line.time), line.text) for line in self._log() if line.stream in wanted)
 
     def _log(self) -> Iterator[Line]:
+        origin = self._origin
+        key, attempt = (self._reading.key, self.current_attempt) if origin is None else origin
         try:
-            return parse(self._facts.datastore.log(self._reading.key, self.current_attempt))
+            return parse(self._facts.datastore.log(key, attempt))
         except NotFound:
             return iter(())
+
+    @property
+    def origin_pathspec(self) -> str | None:
+        """The task that really ran, where a resumed run took it over; else None."""
+        origin = self._origin
+        return None if origin is None else origin[0].pathspec
+
+    @property
+    def _origin(self) -> tuple[TaskKey, int] | None:
+        cloned = self._reading.begin.origin.get(CLONED_FROM)
+        if not isinstance(cloned, str):
+            return None
+        name, _, attempt = cloned.partition("@")
+        return TaskKey(*name.split("/")), int(attempt)
 
     # -- how it went ---------------------------------------------------------------------
 
@@ -169,6 +194,11 @@ class Task(ClientObject, Container[DataArtifact]):
         """Digest of the code package that it ran, or is to run."""
         ended = self._reading.done or self._reading.failed
         return (ended.code if ended is not None else "") or self._facts.plan.code
+
+    @property
+    def code(self) -> Code:
+        """The code package that it ran, or is to run; of a clone, that of the task that really ran."""
+        return Code(self._facts, self.code_digest)
 
     @property
     def metadata_dict(self) -> dict[str, Json]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, TypeVar
@@ -21,7 +22,16 @@ from airloom.settings import Settings, Verify
 from airloom.store import artifacts
 from airloom.store.blobs import Blobs
 from airloom.store.objects import Objects, open_objects
-from airloom.store.records import ArtifactRecord, BeginRecord, DoneRecord, EndRecord, FailedRecord, RunRecord
+from airloom.store.records import (
+    ArtifactRecord,
+    BeginRecord,
+    CardName,
+    DoneRecord,
+    EndRecord,
+    FailedRecord,
+    RunRecord,
+    TagRecord,
+)
 from airloom.store.serializers import Loaded, compress, decompress
 
 if TYPE_CHECKING:
@@ -31,6 +41,7 @@ T = TypeVar("T", bound="DataclassInstance")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _DIGITS = 17
+_HTML, _LIVE = ".html", ".live.html"
 _REDEPLOY = "deploy the flow to this store, or point datastore_root at the store that it was deployed to."
 
 
@@ -197,6 +208,19 @@ class Datastore:
         folder = f"{_run_key(flow, run)}/ends"
         return [self._get(f"{folder}/{name}", EndRecord) for name in self._objects.children(folder)]
 
+    def tag_run(self, flow: str, run: str, record: TagRecord) -> None:
+        """Append a change to the tags of a run."""
+        folder = f"{_run_key(flow, run)}/tags"
+        last = max((int(name[:_DIGITS]) for name in self._objects.children(folder)), default=0)
+        # After every change that could be seen, also where this machine's clock is behind.
+        time = max(_microseconds(record.changed_at), last + 1)
+        self._put_new(f"{folder}/{time:0{_DIGITS}}-{os.urandom(4).hex()}.json", record)
+
+    def tag_changes(self, flow: str, run: str) -> list[TagRecord]:
+        """Read the changes to the tags of a run, in their order."""
+        folder = f"{_run_key(flow, run)}/tags"
+        return [self._get(f"{folder}/{name}", TagRecord) for name in self._objects.children(folder)]
+
     def steps(self, flow: str, run: str) -> list[str]:
         """Name the steps of which a run began any task, sorted."""
         return self._names(f"{_run_key(flow, run)}/tasks")
@@ -331,6 +355,38 @@ class Datastore:
                 where=f"{self.root}/{name}",
                 mend="look at the scheduler's own log of the task.",
             ) from error
+
+    def save_card(
+        self, key: TaskKey, attempt: int, name: CardName, html: bytes, *, live: bool = False
+    ) -> None:
+        """Save a card of an attempt: once and for all, or with ``live`` as it stands while the task runs."""
+        place = f"{_attempt_key(key, attempt)}/cards/{escape(str(name))}"
+        if live:
+            self._objects.put(f"{place}{_LIVE}", [html])
+            return
+        self._objects.put_if_absent(f"{place}{_HTML}", [html])
+        self._objects.delete(f"{place}{_LIVE}")
+
+    def cards(self, key: TaskKey, attempt: int) -> list[CardName]:
+        """Name the cards of an attempt in the order of its decorators; those of a running task, too."""
+        files = self._objects.children(f"{_attempt_key(key, attempt)}/cards")
+        names = {unescape(file.removesuffix(_HTML).removesuffix(".live")) for file in files}
+        return sorted(map(CardName.parse, names), key=lambda name: name.number)
+
+    def card(self, key: TaskKey, attempt: int, name: CardName) -> tuple[str, bytes]:
+        """Read a card, the final one where there is one: its place below the root, and its HTML.
+
+        Raises
+        ------
+        NotFound
+            When there is none.
+        """
+        place = f"{_attempt_key(key, attempt)}/cards/{escape(str(name))}"
+        # The final one again: it may have taken the place of the live one in between.
+        for suffix in (_HTML, _LIVE):
+            with suppress(NotFound):
+                return f"{place}{suffix}", self._objects.get(f"{place}{suffix}")
+        return f"{place}{_HTML}", self._objects.get(f"{place}{_HTML}")
 
     def _numbers(self, key: TaskKey) -> list[int]:
         return sorted(int(name) for name in self._objects.children(_task_key(key)) if name.isdecimal())

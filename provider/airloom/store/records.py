@@ -7,9 +7,12 @@ Layout below the store's root (every part of a key is escaped by `names.escape`)
     flows/<Flow>/newest/<reversed time>-<run>             a listing answers "latest" in one request
     flows/<Flow>/runs/<run>/run.json                      create-only
     flows/<Flow>/runs/<run>/ends/<time>-<id>.json         appended; the newest counts
+    flows/<Flow>/runs/<run>/tags/<time>-<id>.json         appended; all of them together count
     flows/<Flow>/runs/<run>/tasks/<step>/<task>/<attempt>/begin.json   create-only: claims the attempt
                                                           done.json | failed.json   create-only
                                                           log
+                                                          cards/<number>-<type>[-<id>].html       create-only
+                                                          cards/<number>-<type>[-<id>].live.html  replaced
 """
 
 from __future__ import annotations
@@ -41,7 +44,12 @@ class ArtifactRecord:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A run: who, when, by which plan, with which parameters. Times are ISO 8601 in UTC."""
+    """A run: who, when, by which plan, with which parameters. Times are ISO 8601 in UTC.
+
+    ``tags`` are those that it was started with; ``python`` and ``airloom`` the versions that it
+    began with; ``project`` and ``branch`` those of its plan; ``resumed_from`` the run whose
+    finished tasks it took over.
+    """
 
     flow: str
     run: str
@@ -51,6 +59,21 @@ class RunRecord:
     parameters: dict[str, Json] = field(default_factory=dict)
     origin: dict[str, Json] = field(default_factory=dict)
     resumed_from: str | None = None
+    tags: tuple[str, ...] = ()
+    python: str = ""
+    airloom: str = ""
+    project: str = ""
+    branch: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TagRecord:
+    """Somebody changed the tags of a run: what was removed first, then what was added."""
+
+    changed_at: str
+    user: str
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +82,10 @@ class EndRecord:
 
     finished_at: str
     successful: bool
+
+
+CLONED_FROM = "cloned_from"
+"""In the origin of an attempt that a resumed run took over: the attempt that really ran."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +104,24 @@ class BeginRecord:
     generation: int = 0
     iteration: int = 0
     origin: dict[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CardName:
+    """A card of an attempt: its place among the step's @card, its type and id. No part has ``-`` or ``.``."""
+
+    number: int
+    type: str
+    id: str | None = None
+
+    def __str__(self) -> str:
+        return "-".join((str(self.number), self.type, *(() if self.id is None else (self.id,))))
+
+    @classmethod
+    def parse(cls, text: str) -> CardName:
+        """Read a name back."""
+        number, kind, *rest = text.split("-")
+        return cls(int(number), kind, rest[0] if rest else None)
 
 
 @dataclass(frozen=True, slots=True)
