@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airloom.flow.cards import card
 from airloom.flow.current import current
 from airloom.flow.decorators import catch, environment, parallel, resources, retry, schedule, step, timeout
 from airloom.flow.parameters import IncludeFile, JSONType, Parameter
@@ -24,6 +25,7 @@ __all__ = [
     "Step",
     "Task",
     "__version__",
+    "card",
     "catch",
     "current",
     "environment",

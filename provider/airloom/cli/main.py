@@ -41,6 +41,7 @@ def _delegate(verb: str) -> Callable[[Sequence[str]], None]:
 def airloom_group() -> click.Group:
     """Build the command line of ``airloom``."""
     # Not at the top: a flow's file that runs itself needs none of the verbs that read the store.
+    from airloom.cli.card_commands import card
     from airloom.cli.sandbox import sandbox_stop
     from airloom.cli.store_commands import STORE_COMMANDS
 
@@ -60,7 +61,7 @@ def airloom_group() -> click.Group:
             context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
         )
         airloom.add_command(command)
-    for command in (*STORE_COMMANDS, sandbox_stop):
+    for command in (*STORE_COMMANDS, card, sandbox_stop):
         airloom.add_command(command)
     return airloom
 
