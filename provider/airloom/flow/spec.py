@@ -154,7 +154,11 @@ class FlowSpec:
 
     def _choice(self, cases: dict[Any, Any], condition: str | None) -> Any:
         value = getattr(self, condition) if condition else None
-        if value not in cases:
+        try:
+            known = value in cases
+        except TypeError:  # what cannot be hashed is no key of any dict
+            known = False
+        if not known:
             raise GraphError(
                 f"the switch has no case for {condition} = {value!r}",
                 where=self.name,
@@ -203,7 +207,7 @@ class FlowSpec:
         try:
             return self._airloom.parameters[name]
         except KeyError:
-            raise AttributeError(f"the parameter {name!r} has no value outside of a run") from None
+            raise AttributeError(name) from None  # `__getattr__` finds the words
 
     def __iter__(self) -> Iterator[Any]:
         from airloom.flow.declarations import step_declaration
@@ -215,6 +219,9 @@ class FlowSpec:
     def __getattr__(self, name: str) -> Any:
         state = self.__dict__.get("_airloom")
         source = state.inherited.get(name) if state is not None else None
+        if source is None and isinstance(getattr(type(self), name, None), Parameter):
+            # Python asks here after the descriptor has refused, and forgets what it said.
+            raise AttributeError(f"the parameter {name!r} has no value outside of a run")
         if source is None:
             raise AttributeError(f"Flow {type(self).__name__} has no attribute {name!r}")
         value = source.load(name)
