@@ -163,7 +163,7 @@ class Task:
             parents=tuple(parent.pathspec for parent in parents),
             code=self.plan.code,
             python=platform.python_version(),
-            platform=platform.platform(),
+            platform=_platform(),
             caught=None if caught is None else _error_record(caught),
         )
         self.datastore.commit(self.key, self.attempt, done)
@@ -449,6 +449,14 @@ def parameter_values(
         else:
             values[parameter.attribute] = value
     return values
+
+
+def _platform() -> str:
+    # In the form of platform.platform(), which starts a process to find the processor: in every task.
+    text = f"{platform.system()}-{platform.release()}-{platform.machine()}"
+    if "CS_GNU_LIBC_VERSION" in os.confstr_names:
+        text += f"-with-{(os.confstr('CS_GNU_LIBC_VERSION') or 'libc').replace(' ', '')}"
+    return text
 
 
 def _indexable(items: Any) -> bool:
