@@ -358,15 +358,15 @@ def test_missing_folder_is_refused(compile_text: CompileText, tmp_path: Path) ->
 )
 def test_file_of_somebody_else_is_left_alone(compile_text: CompileText, tmp_path: Path, content: str) -> None:
     compiled = compile_text(ONE_STEP.format("pass"))
-    (tmp_path / "made_flow.py").write_text(content)
-    with pytest.raises(DeployError, match=r"made_flow\.py"):
+    (tmp_path / "MadeFlow.py").write_text(content)
+    with pytest.raises(DeployError, match=r"MadeFlow\.py"):
         deployed(compiled, tmp_path)
-    assert (tmp_path / "made_flow.py").read_text() == content
+    assert (tmp_path / "MadeFlow.py").read_text() == content
     assert not (tmp_path / "store").exists()
 
 
 def test_file_that_is_no_text_is_left_alone(compile_text: CompileText, tmp_path: Path) -> None:
-    (tmp_path / "made_flow.py").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "MadeFlow.py").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DeployError, match="cannot be read"):
         deployed(compile_text(ONE_STEP.format("pass")), tmp_path)
 

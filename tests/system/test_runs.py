@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from airloom.client import Run, Task
+from airloom.client import Run, Task, default_namespace, namespace
 from airloom.names import escape
 from airloom.sandbox import ApiError, Sandbox, TaskInstance
 from airloom.sandbox.api import DagRun
@@ -249,10 +249,12 @@ def deployed(
         file = tmp_path_factory.mktemp(flow) / f"{flow.lower()}.py"
         file.write_text(text)
         command_line(file, "deploy", "--dags-folder", str(sandbox.dags_folder), root=root)
-        files.append(sandbox.dags_folder / file.name)
+        files.append(sandbox.dags_folder / f"{flow}.py")
     for flow in FLOWS:
         sandbox.api.wait_for_dag(flow, 60)
+    namespace(None)
     yield Deployed(sandbox, root)
+    default_namespace()
     for file in files:
         file.unlink()
 
