@@ -264,4 +264,11 @@ class Plan:
                 where=str(value.get("flow", "a plan")) if isinstance(value, dict) else "a plan",
                 mend="deploy the flow again, or run it with the Airloom that deployed it.",
             )
-        return codec.from_json(cls, value)
+        try:
+            return codec.from_json(cls, value)
+        except ValueError as error:
+            raise VersionSkew(
+                f"this Airloom cannot read the plan: {error}",
+                where=str(value.get("flow", "a plan")),
+                mend="deploy the flow again, or run it with the Airloom that deployed it.",
+            ) from None
