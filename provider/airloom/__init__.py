@@ -6,13 +6,24 @@ from typing import TYPE_CHECKING, Any
 
 from airloom.flow.cards import card
 from airloom.flow.current import current
-from airloom.flow.decorators import catch, environment, parallel, resources, retry, schedule, step, timeout
+from airloom.flow.decorators import catch, environment, parallel, resources, retry, secrets, step, timeout
+from airloom.flow.flow_decorators import exit_hook, project, schedule, trigger, trigger_on_finish
 from airloom.flow.parameters import IncludeFile, JSONType, Parameter
 from airloom.flow.spec import FlowSpec
 from airloom.version import __version__
 
 if TYPE_CHECKING:
-    from airloom.client import DataArtifact, Flow, Run, Step, Task
+    from airloom.client import (
+        DataArtifact,
+        Flow,
+        Metaflow,
+        Run,
+        Step,
+        Task,
+        default_namespace,
+        get_namespace,
+        namespace,
+    )
 
 __all__ = [
     "DataArtifact",
@@ -20,6 +31,7 @@ __all__ = [
     "FlowSpec",
     "IncludeFile",
     "JSONType",
+    "Metaflow",
     "Parameter",
     "Run",
     "Step",
@@ -28,16 +40,34 @@ __all__ = [
     "card",
     "catch",
     "current",
+    "default_namespace",
     "environment",
+    "exit_hook",
+    "get_namespace",
+    "namespace",
     "parallel",
+    "project",
     "resources",
     "retry",
     "schedule",
+    "secrets",
     "step",
     "timeout",
+    "trigger",
+    "trigger_on_finish",
 ]
 
-_CLIENT = ("DataArtifact", "Flow", "Run", "Step", "Task")
+_CLIENT = (
+    "DataArtifact",
+    "Flow",
+    "Metaflow",
+    "Run",
+    "Step",
+    "Task",
+    "default_namespace",
+    "get_namespace",
+    "namespace",
+)
 
 
 def __getattr__(name: str) -> Any:

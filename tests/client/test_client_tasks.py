@@ -156,7 +156,7 @@ def test_a_caught_exception_that_was_not_saved_is_told_all_the_same(recorder: Re
     recorder.done("7", "start", caught=True, width=1)
     error = Task("Train/7/start/0").exception
     assert error is not None
-    assert error.type == "unknown"
+    assert error.type == "ValueError"
 
 
 def test_a_good_task_has_no_exception(recorder: Recorder) -> None:

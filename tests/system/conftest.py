@@ -8,12 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from airloom import client
 from airloom.sandbox import Sandbox
 
 
 def _python() -> Path:
     pytest.importorskip("airflow", reason="Airflow is not installed")
     return Path(sys.executable)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def everybody() -> Iterator[None]:
+    """Let the client show runs of all users: Airflow's user is another than the one who runs the tests."""
+    client.namespace(None)
+    yield
+    client.default_namespace()
 
 
 @pytest.fixture(scope="session")

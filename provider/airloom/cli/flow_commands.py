@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
 from airloom import settings as settings_of
+from airloom.cli.dump import dump_of_flow
 from airloom.cli.show import render
+from airloom.cli.tags import tag_of_flow
 from airloom.codec import Json
 from airloom.compiler.planner import Compiled, compile_flow, source_file
 from airloom.errors import Place
@@ -63,6 +65,10 @@ class Options:
         """Compile the flow for the deployment that is asked for."""
         return compile_flow(flow, self.settings, branch=self.branch, production=self.production)
 
+    def with_workers(self, count: int | None) -> Settings:
+        """Settings of a run with so many workers; None for as many as they say."""
+        return self.settings if count is None else replace(self.settings, max_workers=str(count))
+
 
 def flow_group(source: FlowFile) -> click.Group:
     """Build the command line of one flow."""
@@ -90,8 +96,10 @@ def flow_group(source: FlowFile) -> click.Group:
         found = settings_of.load({"datastore_root": datastore_root})
         context.obj = Options(found, quiet, branch, production)
 
-    for build in (_check, _show, _run, _deploy, _sandbox):
+    for build in (_check, _show, _run, _resume, _deploy, _sandbox):
         group.add_command(build(source))
+    group.add_command(tag_of_flow(source.flow.__name__))
+    group.add_command(dump_of_flow(source.flow.__name__))
     return group
 
 
@@ -117,36 +125,90 @@ def _show(source: FlowFile) -> click.Command:
 
 
 def _run(source: FlowFile) -> click.Command:
-    def run(max_workers: int | None, debug: bool, run_id_file: str | None, **values: str | None) -> int:
-        from airloom.cli.run import run_locally
+    def run(
+        max_workers: int | None,
+        debug: bool,
+        run_id_file: str | None,
+        tag: tuple[str, ...],
+        **values: str | None,
+    ) -> int:
+        from airloom.cli.run import new, run_locally
 
         options: Options = click.get_current_context().obj
-        chosen = {"max_workers": None if max_workers is None else str(max_workers)}
-        run_settings = settings_of.load({**chosen, "datastore_root": options.settings.datastore_root})
+        run_settings = options.with_workers(max_workers)
         return run_locally(
             source.file,
             source.flow,
             lambda: options.compile(source.flow),
             run_settings,
-            lambda compiled: given(compiled, source.flow, values, os.environ),
+            new(lambda compiled: given(compiled, source.flow, values, os.environ), run_settings, tag),
             debug=debug,
             quiet=options.quiet,
             run_id_file=None if run_id_file is None else Path(run_id_file),
         )
 
-    options: list[click.Parameter] = [
+    return click.Command(
+        "run",
+        callback=run,
+        params=[*parameter_options(source.flow), *_run_options()],
+        help="Run the flow on this machine.",
+    )
+
+
+def _resume(source: FlowFile) -> click.Command:
+    def resume(
+        step: str | None,
+        origin_run_id: str | None,
+        max_workers: int | None,
+        debug: bool,
+        run_id_file: str | None,
+        tag: tuple[str, ...],
+        **values: str | None,
+    ) -> int:
+        from airloom.cli.resume import refuse_parameters, resumed
+        from airloom.cli.run import run_locally
+
+        options: Options = click.get_current_context().obj
+        refuse_parameters(source.flow, values)
+        run_settings = options.with_workers(max_workers)
+        return run_locally(
+            source.file,
+            source.flow,
+            lambda: options.compile(source.flow),
+            run_settings,
+            resumed(origin_run_id, step, run_settings, tag, quiet=options.quiet),
+            debug=debug,
+            quiet=options.quiet,
+            run_id_file=None if run_id_file is None else Path(run_id_file),
+        )
+
+    # Known, so that giving one is answered with the reason why it cannot be given.
+    parameters = parameter_options(source.flow)
+    for parameter in parameters:
+        parameter.hidden = True
+    params: list[click.Parameter] = [
+        click.Argument(["step"], required=False),
+        click.Option(
+            ["--origin-run-id"], metavar="RUN", help="The run to take tasks over from; else your newest one."
+        ),
+    ]
+    return click.Command(
+        "resume",
+        callback=resume,
+        params=[*parameters, *params, *_run_options()],
+        help="Run what an older run has not finished, or all from STEP on, with the code as it is now.",
+    )
+
+
+def _run_options() -> list[click.Parameter]:
+    return [
         click.Option(["--max-workers"], type=click.IntRange(1), help="How many tasks run at once."),
         click.Option(
             ["--debug"], is_flag=True, help="One task after another in this process: breakpoint() works."
         ),
         click.Option(["--run-id-file"], metavar="PATH", help="Write the run's id into this file."),
+        click.Option(["--tag"], multiple=True, help="Give the run a tag; may be given several times."),
     ]
-    return click.Command(
-        "run",
-        callback=run,
-        params=[*parameter_options(source.flow), *options],
-        help="Run the flow on this machine.",
-    )
 
 
 def _deploy(source: FlowFile) -> click.Command:
@@ -165,7 +227,12 @@ def _deploy(source: FlowFile) -> click.Command:
             templates=None if template_dir is None else Path(template_dir),
         )
         if not options.quiet:
-            click.echo(f"{compiled.plan.dag_id}: {done.what} {done.file}, plan {compiled.plan.digest[:11]}")
+            root = options.settings.datastore_root
+            shown = root if "://" in root else str(Path(root).absolute())
+            click.echo(f"{compiled.plan.dag_id}: {done.what} {done.file}")
+            click.echo(
+                f"plan {compiled.plan.digest[:11]} and code are in {shown}; Airflow must name the same"
+            )
 
     return deploy
 
@@ -193,7 +260,7 @@ def _sandbox(source: FlowFile) -> click.Command:
     )
 
 
-def parameter_options(flow: type[FlowSpec]) -> list[click.Parameter]:
+def parameter_options(flow: type[FlowSpec]) -> list[click.Option]:
     """Options of the command line for a flow's parameters; their values stay text until the plan is known."""
     return [_option(parameter) for parameter in parameters_of(flow).values()]
 

@@ -18,6 +18,7 @@ _FLOW_VERBS = {
     "check": "Say what is wrong with a flow, without running it.",
     "show": "Show a flow's steps, as text, Mermaid or dot.",
     "run": "Run a flow on this machine.",
+    "resume": "Run what an older run of a flow has not finished, on this machine.",
     "deploy": "Compile a flow into a DAG file.",
     "sandbox": "Run a flow in an Airflow of its own on this machine.",
 }
@@ -42,8 +43,11 @@ def airloom_group() -> click.Group:
     """Build the command line of ``airloom``."""
     # Not at the top: a flow's file that runs itself needs none of the verbs that read the store.
     from airloom.cli.card_commands import card
+    from airloom.cli.code import code
+    from airloom.cli.dump import dump_of_airloom
     from airloom.cli.sandbox import sandbox_stop
     from airloom.cli.store_commands import STORE_COMMANDS
+    from airloom.cli.tags import tag_of_airloom
 
     @click.group(context_settings={"help_option_names": ["-h", "--help"]})
     @click.version_option(__version__, prog_name="airloom")
@@ -61,7 +65,7 @@ def airloom_group() -> click.Group:
             context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
         )
         airloom.add_command(command)
-    for command in (*STORE_COMMANDS, card, sandbox_stop):
+    for command in (*STORE_COMMANDS, dump_of_airloom(), tag_of_airloom(), code, card, sandbox_stop):
         airloom.add_command(command)
     return airloom
 

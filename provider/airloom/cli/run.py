@@ -1,8 +1,9 @@
-"""``run``: a flow on this machine, from its class to its last line on the terminal."""
+"""``run`` and ``resume``: a flow on this machine, from its class to its last line on the terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from airloom.cli.progress import reporter
@@ -10,12 +11,48 @@ from airloom.codec import Json
 from airloom.compiler.planner import Compiled
 from airloom.deploy import save
 from airloom.flow.spec import FlowSpec
+from airloom.names import Indices
 from airloom.runtime.local import Executor, ForkingExecutor, InProcessExecutor, LocalRun
 from airloom.runtime.start import begin, new_run, run_parameters
 from airloom.settings import Settings
 from airloom.store.datastore import Datastore
+from airloom.store.records import Outcome, RunRecord
+from airloom.store.tags import checked
 
 Given = Callable[[Compiled], dict[str, "Json | bytes"]]
+
+
+@dataclass(frozen=True)
+class Start:
+    """A run that is to begin, and what fills it with finished tasks once its record is written."""
+
+    record: RunRecord
+    take_over: Callable[[RunRecord], Mapping[tuple[str, Indices], Outcome]] = lambda _: {}
+
+
+Prepare = Callable[[Compiled, Datastore], Start]
+
+
+def new(given: Given, settings: Settings, tags: tuple[str, ...]) -> Prepare:
+    """Prepare a run that begins at its start step.
+
+    Raises
+    ------
+    ParameterError
+        When a parameter is missing, or not of its type.
+    TagError
+        When a tag cannot be given.
+    """
+
+    def prepare(compiled: Compiled, datastore: Datastore) -> Start:
+        plan = compiled.plan
+        parameters = run_parameters(
+            plan, stored(given(compiled), datastore), datastore, where="the command line"
+        )
+        found = checked(tags, plan.flow)
+        return Start(new_run(plan, parameters, settings.user_name, {"scheduler": "local"}, tags=found))
+
+    return prepare
 
 
 def run_locally(
@@ -23,7 +60,7 @@ def run_locally(
     flow: type[FlowSpec],
     compiler: Callable[[], Compiled],
     settings: Settings,
-    given: Given,
+    prepare: Prepare,
     *,
     debug: bool,
     quiet: bool,
@@ -40,9 +77,7 @@ def run_locally(
     try:
         compiled = compiler()
         datastore = Datastore.open(settings)
-        parameters = run_parameters(
-            compiled.plan, stored(given(compiled), datastore), datastore, where="the command line"
-        )
+        start = prepare(compiled, datastore)
         save(compiled, datastore)
         executor: Executor
         if forking is None:
@@ -50,17 +85,17 @@ def run_locally(
         else:
             forking.load(compiled.plan, file, settings)
             executor = forking
-        record = new_run(compiled.plan, parameters, settings.user_name, {"scheduler": "local"})
-        begin(datastore, record)
+        record = begin(datastore, start.record)
         if run_id_file is not None:
             run_id_file.write_text(record.run)
+        finished = start.take_over(record)
     except BaseException:
         if forking is not None:
             forking.close()
         raise
     with reporter(quiet=quiet) as told:
         run = LocalRun(datastore, compiled.plan, executor, told)
-        successful = run.execute(record, settings.workers)
+        successful = run.execute(record, settings.workers, finished)
     if compiled.plan.exit_hooks is not None:
         from airloom.client import Run
         from airloom.runtime.exit_hooks import call_exit_hooks

@@ -96,7 +96,7 @@ def _watch(api: AirflowApi, dag_id: str, run_id: str) -> bool:
 
 def _show(flow: str, run_id: str, root: str) -> None:
     click.echo("\nartifacts, read through the client:")
-    run = Run(f"{flow}/{run_id}", datastore=root)
+    run = Run(f"{flow}/{run_id}", datastore=root, _namespace_check=False)
     shown: set[tuple[str, str]] = set()
     for step in run:
         for task in step:

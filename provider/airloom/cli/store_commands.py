@@ -26,7 +26,7 @@ def settings(datastore_root: str | None) -> None:
 @click.option("--limit", default=20, show_default=True, help="How many at most.")
 @_ROOT
 def runs(flow: str, limit: int, datastore_root: str | None) -> None:
-    for number, run in enumerate(Flow(flow, datastore=datastore_root)):
+    for number, run in enumerate(Flow(flow, datastore=datastore_root, _namespace_check=False)):
         if number == limit:
             break
         state = "succeeded" if run.successful else "failed" if run.finished else "not finished"
@@ -41,7 +41,7 @@ def runs(flow: str, limit: int, datastore_root: str | None) -> None:
 @click.option("--private", is_flag=True, help="Also those whose name begins with an underscore.")
 @_ROOT
 def artifacts(pathspec: str, attempt: int | None, private: bool, datastore_root: str | None) -> None:
-    for task in _tasks(pathspec, datastore_root, attempt):
+    for task in tasks_of(pathspec, datastore_root, attempt):
         click.echo(f"{task.pathspec}  attempt {task.current_attempt}")
         for artifact in task.artifacts:
             click.echo(f"    {artifact.id}: {artifact.type} = {artifact.preview}  ({_size(artifact.size)})")
@@ -60,7 +60,7 @@ def artifacts(pathspec: str, attempt: int | None, private: bool, datastore_root:
 def logs(
     pathspec: str, attempt: int | None, streams: str | None, timestamps: bool, datastore_root: str | None
 ) -> None:
-    for task in _tasks(pathspec, datastore_root, attempt):
+    for task in tasks_of(pathspec, datastore_root, attempt):
         click.echo(f"--- {task.pathspec}, attempt {task.current_attempt}")
         for stream in (streams,) if streams else ("stdout", "stderr"):
             for time, text in task.loglines(stream):
@@ -70,19 +70,20 @@ def logs(
 STORE_COMMANDS = (settings, runs, artifacts, logs)
 
 
-def _tasks(pathspec: str, datastore_root: str | None, attempt: int | None) -> list[Task]:
+def tasks_of(pathspec: str, datastore_root: str | None, attempt: int | None) -> list[Task]:
+    """Tasks that a pathspec names, of whatever namespace; a flow's are those of its newest run."""
     spec = Pathspec.parse(pathspec)
     if spec.run is None:
-        run = Flow(spec.flow, datastore=datastore_root).latest_run
+        run = Flow(spec.flow, datastore=datastore_root, _namespace_check=False).latest_run
         if run is None:
             raise NotFound(f"the flow {spec.flow} has no run", where=spec.flow, mend="run it first.")
     else:
-        run = Run(f"{spec.flow}/{spec.run}", datastore=datastore_root)
+        run = Run(f"{spec.flow}/{spec.run}", datastore=datastore_root, _namespace_check=False)
     if spec.step is None:
         return [task for step in run for task in step]
     if spec.task is None:
         return list(run[spec.step])
-    return [Task(pathspec, attempt=attempt, datastore=datastore_root)]
+    return [Task(pathspec, attempt=attempt, datastore=datastore_root, _namespace_check=False)]
 
 
 def _size(count: int) -> str:

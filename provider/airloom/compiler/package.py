@@ -46,7 +46,7 @@ def pack(flow_file: Path, *, suffixes: tuple[str, ...], limit_mib: int) -> CodeP
         When the files together are larger than ``limit_mib``.
     """
     folder = flow_file.resolve().parent
-    found = {path.relative_to(folder).as_posix(): path for path in _walk(folder, suffixes)}
+    found = code_files(folder, suffixes)
     found.setdefault(flow_file.name, flow_file)
     sizes = {name: path.stat().st_size for name, path in found.items()}
     if sum(sizes.values()) > limit_mib * 1024 * 1024:
@@ -62,6 +62,11 @@ def pack(flow_file: Path, *, suffixes: tuple[str, ...], limit_mib: int) -> CodeP
         for name in sorted(found):
             archive.writestr(zipfile.ZipInfo(name, _EPOCH), found[name].read_bytes())
     return CodePackage(buffer.getvalue(), tuple(sorted(found)))
+
+
+def code_files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
+    """Files below a folder that belong to a code package, by their names in it."""
+    return {path.relative_to(folder).as_posix(): path for path in _walk(folder, suffixes)}
 
 
 def _walk(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:

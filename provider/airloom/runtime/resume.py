@@ -136,7 +136,7 @@ def finished_tasks(datastore: Datastore, plan: Plan, origin: RunRecord, step: st
         raise ResumeError(
             f"{what}: there is nothing left to run",
             where=spec,
-            mend="name the step to run from, e.g. `resume end`, or start a new run.",
+            mend=f"name the step to run from, e.g. `resume {plan.end}`, or start a new run.",
         )
     return found
 

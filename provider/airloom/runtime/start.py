@@ -62,13 +62,21 @@ def _value(parameter: ParameterPlan, given: Mapping[str, Json], datastore: Datas
         return None
     if parameter.type == "file":
         return value
-    return checked(parameter.name, parameter.type, value, where)
+    return checked(parameter.name, parameter.type, value, where, parameter.schema)
 
 
-def new_run(plan: Plan, parameters: dict[str, Json], user: str, origin: dict[str, Json]) -> RunRecord:
+def new_run(
+    plan: Plan,
+    parameters: dict[str, Json],
+    user: str,
+    origin: dict[str, Json],
+    *,
+    tags: tuple[str, ...] = (),
+    resumed_from: str | None = None,
+) -> RunRecord:
     """Record of a local run that begins now; its id is the time in microseconds, as in Metaflow."""
     run = str(time.time_ns() // 1000)
-    return RunRecord(plan.flow, run, plan.digest, now(), user, parameters, origin)
+    return RunRecord(plan.flow, run, plan.digest, now(), user, parameters, origin, resumed_from, tags)
 
 
 def begin(datastore: Datastore, record: RunRecord) -> RunRecord:
