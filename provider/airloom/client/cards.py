@@ -127,6 +127,7 @@ def get_cards(
     task: Task | str,
     id: str | None = None,  # noqa: A002 - Metaflow's name
     type: str | None = None,  # noqa: A002 - Metaflow's name
+    follow_resumed: bool = True,
     *,
     datastore: Where | None = None,
 ) -> CardContainer:
@@ -138,6 +139,8 @@ def get_cards(
         A task or its pathspec; of several attempts the one that the task stands for.
     id, type
         Only cards of this id, or of this type.
+    follow_resumed
+        Where a resumed run took the task over: those of the task that really ran.
 
     Raises
     ------
@@ -151,8 +154,9 @@ def get_cards(
                 where=task,
                 mend="write Flow/run/step/task, e.g. Train/7/fit/0.",
             )
-        task = Task(task, datastore=datastore)
-    found, key, attempt = task._facts.datastore, task._reading.key, task.current_attempt
+        task = Task(task, datastore=datastore, _namespace_check=False)  # as in Metaflow
+    found, origin = task._facts.datastore, task._origin if follow_resumed else None
+    key, attempt = (task._reading.key, task.current_attempt) if origin is None else origin
     return CardContainer(
         [
             Card(found, key, attempt, name)
