@@ -10,6 +10,7 @@ from airloom.cli.progress import reporter
 from airloom.codec import Json
 from airloom.compiler.planner import Compiled
 from airloom.deploy import save
+from airloom.errors import SettingsError
 from airloom.flow.spec import FlowSpec
 from airloom.names import Indices
 from airloom.runtime.local import Executor, ForkingExecutor, InProcessExecutor, LocalRun
@@ -85,9 +86,9 @@ def run_locally(
         else:
             forking.load(compiled.plan, file, settings)
             executor = forking
-        record = begin(datastore, start.record)
         if run_id_file is not None:
-            run_id_file.write_text(record.run)
+            _write(run_id_file, start.record.run)  # before the run begins: whoever asked for it needs it
+        record = begin(datastore, start.record)
         finished = start.take_over(record)
     except BaseException:
         if forking is not None:
@@ -113,6 +114,17 @@ def stored(given: dict[str, Json | bytes], datastore: Datastore) -> dict[str, Js
         else value
         for name, value in given.items()
     }
+
+
+def _write(file: Path, run: str) -> None:
+    try:
+        file.write_text(run, encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(
+            f"the run's id cannot be written: {error.strerror}",
+            where=f"--run-id-file {file}",
+            mend="name a file in a folder that exists and can be written.",
+        ) from error
 
 
 def _imported(file: Path, flow: type[FlowSpec]) -> type[FlowSpec]:

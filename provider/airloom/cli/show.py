@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 from airloom.plan import Plan, StepPlan
@@ -75,7 +76,7 @@ def _mermaid(plan: Plan) -> Iterator[str]:
         # "end" is a word of Mermaid's own, so every id carries a letter in front.
         yield f"    s_{step.name}" + _SHAPES.get(step.transition.kind, "[{}]").format(step.name)
     for source, target, label in _edges(plan):
-        yield f"    s_{source} -->" + (f"|{label}|" if label else "") + f" s_{target}"
+        yield f"    s_{source} -->" + (f"|{_mermaid_text(label)}|" if label else "") + f" s_{target}"
 
 
 def _dot(plan: Plan) -> Iterator[str]:
@@ -85,5 +86,17 @@ def _dot(plan: Plan) -> Iterator[str]:
         shape = {"foreach": "box3d", "switch": "diamond"}.get(step.transition.kind)
         yield f'    "{step.name}"' + (f" [shape={shape}]" if shape else "")
     for source, target, label in _edges(plan):
-        yield f'    "{source}" -> "{target}"' + (f' [label="{label}"]' if label else "")
+        yield f'    "{source}" -> "{target}"' + (f" [label={_dot_text(label)}]" if label else "")
     yield "}"
+
+
+def _mermaid_text(text: str) -> str:
+    """Text of an arrow; what could be taken for Mermaid's own signs is quoted."""
+    if re.fullmatch(r"\w[\w .-]*", text, re.ASCII):
+        return text
+    return '"' + "".join(f"#{ord(sign)};" if sign in '#"|<>&\n\r' else sign for sign in text) + '"'
+
+
+def _dot_text(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
