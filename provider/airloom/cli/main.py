@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from airloom.cli.flow_commands import FlowFile, flow_group
-from airloom.errors import AirloomError, FlowError
+from airloom.errors import AirloomError, InternalError
 from airloom.flow.spec import FlowSpec
 from airloom.version import __version__
 
@@ -100,7 +100,7 @@ def _guarded(run: Callable[[], object]) -> int:
         error.show()
         return error.exit_code
     except AirloomError as error:
-        if not isinstance(error, FlowError) and error.__cause__ is not None:
+        if isinstance(error, InternalError) and error.__cause__ is not None:
             traceback.print_exception(error.__cause__)
         click.echo(str(error), err=True)
         return error.exit_code
