@@ -35,6 +35,11 @@ RESERVED_PARAMETERS = frozenset(
         "run-id",
         "task-id",
         "runner-attribute-file",
+        "origin-run-id",
+        "debug",
+        "help",
+        "home",
+        "keep",
     }
 )
 """Options of the command line, spelled with dashes."""
