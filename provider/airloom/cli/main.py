@@ -25,16 +25,16 @@ _FLOW_VERBS = {
 _starting = False
 
 
-def _delegate(verb: str) -> Callable[[Sequence[str]], None]:
-    def command(arguments: Sequence[str]) -> None:
+def _delegate(verb: str) -> Callable[[Sequence[str]], object]:
+    def command(arguments: Sequence[str]) -> object:
         file, *rest = arguments or ("--help",)
         if file in ("--help", "-h"):
             click.echo(f"Usage: airloom {verb} FILE[:CLASS] [OPTIONS]\n\n  {_FLOW_VERBS[verb]}\n")
             click.echo(f"  The options depend on the flow: airloom {verb} FILE --help")
-            return
+            return 0
         path, _, name = file.partition(":")
         group = flow_group(FlowFile.read(Path(path), name or None))
-        group.main([verb, *rest], prog_name=f"airloom {verb} {file}", standalone_mode=False)
+        return group.main([verb, *rest], prog_name=f"airloom {verb} {file}", standalone_mode=False)
 
     return command
 
