@@ -132,6 +132,66 @@ def test_view_names_the_file_that_it_opened(
     assert "<!DOCTYPE html>" in file.read_text()
 
 
+KILLED = """
+import os, signal
+from airloom import FlowSpec, card, current, step
+from airloom.cards import Markdown
+
+
+class KilledFlow(FlowSpec):
+    @card
+    @step
+    def start(self):
+        current.card.append(Markdown("made in run " + current.run_id))
+        self.next(self.middle)
+
+    @card
+    @step
+    def middle(self):
+        current.card.append(Markdown("the last words"))
+        current.card.refresh()
+        if "KILLED_FLOW" in os.environ:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    KilledFlow()
+"""
+
+
+def test_of_a_killed_task_the_refreshed_card_remains_and_a_resumed_run_shows_the_first_ones(
+    command_line: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    parse: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file, root = tmp_path / "killed_flow.py", tmp_path / "store"
+    file.write_text(KILLED)
+    monkeypatch.setenv("KILLED_FLOW", "1")
+    assert command_line(file, "run", root=root, check=False).returncode == 1
+    flow = Flow("KilledFlow", datastore=str(root))
+    killed = flow.latest_run
+    assert killed is not None
+    (card,) = get_cards(killed["middle"]["0"])
+    assert not card.is_final
+    assert "the last words" in parse(card.get()).text
+    monkeypatch.delenv("KILLED_FLOW")
+    command_line(file, "resume", root=root)
+    resumed = Flow("KilledFlow", datastore=str(root)).latest_run
+    assert resumed is not None
+    assert resumed != killed
+    first = get_cards(resumed["start"]["0"])[0]
+    assert first.pathspec == killed["start"]["0"].pathspec
+    assert f"made in run {killed.id}" in first.get()
+    assert len(get_cards(resumed["start"]["0"], follow_resumed=False)) == 0
+    assert get_cards(resumed["middle"]["0"])[0].is_final
+
+
 def test_a_step_without_cards_loads_nothing_of_them() -> None:
     code = (
         "import sys, airloom, airloom.runtime.task, airloom.runtime.local\n"
