@@ -50,14 +50,18 @@ class Project:
 
     def run(self, *arguments: str, code: int = 0, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run the flow to its end, which must have this exit code."""
-        given = options.pop("input", None)
+        given, verb = options.pop("input", None), options.pop("verb", "run")
         if given is not None:
             options["stdin"] = subprocess.PIPE
-        with self.start("run", *arguments, **options) as process:
+        with self.start(verb, *arguments, **options) as process:
             out, err = process.communicate(given, timeout=60)
         texts = [data.decode("utf-8", "replace") for data in (out, err)]
         assert process.returncode == code, "\n".join(texts)
         return subprocess.CompletedProcess(process.args, process.returncode, *texts)
+
+    def resume(self, *arguments: str, code: int = 0, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Resume the flow's latest run, or the one that is named."""
+        return self.run(*arguments, code=code, verb="resume", **options)
 
     @property
     def latest(self) -> Run:

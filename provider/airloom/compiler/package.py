@@ -37,8 +37,8 @@ class CodePackage:
 def pack(flow_file: Path, *, suffixes: tuple[str, ...], limit_mib: int) -> CodePackage:
     """Archive the folder of a flow's file.
 
-    Taken are the files with one of the suffixes. Hidden folders, virtual environments and
-    what builds leave behind are passed over; the flow's own file always belongs to it.
+    Taken are the files with one of the suffixes. Hidden folders, virtual environments, datastores
+    and what builds leave behind are passed over; the flow's own file always belongs to it.
 
     Raises
     ------
@@ -78,8 +78,14 @@ def _walk(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
             and name not in _SKIPPED
             and not name.endswith(".egg-info")
             and not (Path(base) / name / "pyvenv.cfg").exists()
+            and not _is_datastore(Path(base) / name)
         )
         for name in files:
             path = Path(base) / name
             if name.endswith(suffixes) and not name.startswith(".") and path.is_file():
                 yield path
+
+
+def _is_datastore(folder: Path) -> bool:
+    # Its records are JSON files: with them, no two packages would be the same.
+    return (folder / "blobs").is_dir() and (folder / "flows").is_dir()
