@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import linecache
+import re
 import sys
 from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
@@ -41,7 +42,10 @@ def source(steps: dict[str, str], name: str = "Flow", base: str = "FlowSpec") ->
     lines = [f"class {name}({base}):"]
     for step_name, call in steps.items():
         arguments = "self, inputs" if step_name.endswith("+") else "self"
-        body = f"self.next({call})" if call else "pass"
+        variables = re.findall(r"(?:foreach|condition)='(\w+)'", call)
+        body = "".join(f"self.{variable} = None; " for variable in variables) + (
+            f"self.next({call})" if call else "pass"
+        )
         lines += ["    @step", f"    def {step_name.rstrip('+')}({arguments}):", f"        {body}", ""]
     return "\n".join(lines) + "\n"
 

@@ -134,6 +134,7 @@ class Writer:
             lines += [
                 "    @step",
                 f"    def {name}({arguments}):",
+                "        self.x = self.xs = None",
                 f"        self.next({', '.join(targets)})",
             ]
         lines += ["    @step", "    def end(self):", "        pass"]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 from airloom.compiler.graph import BRANCHING, INDEXED, Clash, Graph, Node, walk
 from airloom.compiler.parameter_checks import PARAMETER_RULES, RESERVED_STEPS
+from airloom.compiler.reads import unset_reads
 from airloom.compiler.transitions import returns
 from airloom.errors import CheckFailed, FlowError, GraphError, Place
 from airloom.names import did_you_mean
@@ -38,6 +39,8 @@ def check(graph: Graph) -> None:
             findings += reachable(graph)
             if all(node.arguments in (1, 2) for node in graph.nodes.values()):
                 findings += balance(graph)
+    if not findings and graph.nodes:
+        findings += unset_reads(graph)
     if findings:
         findings.sort(key=lambda finding: _position(graph, finding))
         raise CheckFailed(findings, where=Place(graph.file, graph.line))

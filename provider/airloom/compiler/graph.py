@@ -9,14 +9,14 @@ from __future__ import annotations
 import ast
 import heapq
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any, Literal
 
 from airloom.compiler.transitions import Definition, Problem, Sources, read_transition
 from airloom.errors import GraphError
-from airloom.flow.declarations import StepDeclaration, step_declaration
+from airloom.flow.declarations import StepDeclaration, config_attributes, step_declaration, steps_of
 from airloom.flow.spec import FlowSpec
 from airloom.plan import Transition
 
@@ -87,6 +87,7 @@ class Graph:
     start: str | None
     end: str | None
     flow_class: type = FlowSpec
+    sources: Sources = field(default_factory=Sources, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,23 +149,15 @@ def build(flow_class: type) -> Graph:
             mend=f"subclass FlowSpec: class {name}(FlowSpec).",
         )
     sources = Sources()
-    steps = dict(_steps_of(flow_class))
+    steps = steps_of(flow_class)
     start, end = (_marked(steps, "start"), _marked(steps, "end"))
     if len(steps) == 1:
         start = end = next(iter(steps))
-    nodes = {name: _node(name, function, name == end, sources) for name, function in steps.items()}
+    configs = config_attributes(flow_class)
+    nodes = {name: _node(name, function, name == end, sources, configs) for name, function in steps.items()}
     file = _file_of(flow_class, nodes)
     line = sources.class_line(file, flow_class.__name__) if file else None
-    return Graph(flow_class.__name__, file, line, _ordered(nodes), start, end, flow_class)
-
-
-def _steps_of(flow_class: type) -> Iterator[tuple[str, Callable[..., Any]]]:
-    names = {name: None for base in reversed(flow_class.__mro__) for name in vars(base)}
-    for name in names:
-        # As Python itself looks it up, but without calling a property or a descriptor.
-        value = next(vars(base)[name] for base in flow_class.__mro__ if name in vars(base))
-        if callable(value) and step_declaration(value) is not None:
-            yield name, value
+    return Graph(flow_class.__name__, file, line, _ordered(nodes), start, end, flow_class, sources)
 
 
 def _marked(steps: dict[str, Callable[..., Any]], which: Literal["start", "end"]) -> str | None:
@@ -174,7 +167,9 @@ def _marked(steps: dict[str, Callable[..., Any]], which: Literal["start", "end"]
     return which if which in steps else None
 
 
-def _node(name: str, function: Callable[..., Any], is_end: bool, sources: Sources) -> Node:
+def _node(
+    name: str, function: Callable[..., Any], is_end: bool, sources: Sources, configs: Mapping[str, Any]
+) -> Node:
     declaration = step_declaration(function)
     assert declaration is not None  # noqa: S101 - only steps come here
     code = _code_of(function)
@@ -196,7 +191,7 @@ def _node(name: str, function: Callable[..., Any], is_end: bool, sources: Source
             "keep the flow in a file, and do not change it while it runs.",
         )
     else:
-        transition, problem = read_transition(definition)
+        transition, problem = read_transition(definition, configs)
         if is_end:
             transition, problem = _last(name, definition, problem)
     return Node(
