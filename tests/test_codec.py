@@ -78,7 +78,7 @@ def test_canonical_bytes_have_no_spaces_and_keep_their_letters() -> None:
     )
 
 
-GOOD = {"count": 1, "share": 0.5, "kind": "a", "inner": {"name": "x"}}
+GOOD: dict[str, Json] = {"count": 1, "share": 0.5, "kind": "a", "inner": {"name": "x"}}
 
 
 def test_fields_with_defaults_may_be_missing() -> None:

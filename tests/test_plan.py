@@ -33,7 +33,8 @@ def of(hint: Any) -> st.SearchStrategy[Any]:
         return simple[hint]
     if is_dataclass(hint):
         hints = get_type_hints(hint)
-        return st.builds(hint, **{one.name: of(hints[one.name]) for one in fields(hint)})
+        build: Any = hint
+        return st.builds(build, **{one.name: of(hints[one.name]) for one in fields(hint)})
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Literal:
         return st.sampled_from(inner)

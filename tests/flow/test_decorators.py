@@ -42,7 +42,7 @@ def test_retry_has_metaflows_defaults() -> None:
 
 def test_retry_takes_numbers_and_text() -> None:
     assert said(retry(times=1, minutes_between_retries=0.5)).retry == Retry(1, 30.0)
-    assert said(retry(times="4")).retry == Retry(4, 120.0)  # type: ignore[arg-type] # Metaflow takes it
+    assert said(retry(times="4")).retry == Retry(4, 120.0)  # type: ignore[call-overload] # Metaflow takes it
     assert said(retry(times=0)).retry.times == 0
 
 
@@ -96,8 +96,8 @@ def test_a_step_stays_the_function_that_it_was() -> None:
 
 WRONG: list[tuple[Callable[[], object], type[FlowError], str]] = [
     (lambda: retry(times=-1), FlowError, "@retry: times=-1 is refused"),
-    (lambda: retry(times=1.5), FlowError, "@retry: times=1.5"),  # type: ignore[arg-type]
-    (lambda: retry(times="many"), FlowError, "@retry: times='many'"),  # type: ignore[arg-type]
+    (lambda: retry(times=1.5), FlowError, "@retry: times=1.5"),  # type: ignore[call-overload]
+    (lambda: retry(times="many"), FlowError, "@retry: times='many'"),  # type: ignore[call-overload]
     (lambda: retry(times=True), FlowError, "@retry: times=True"),
     (lambda: retry(minutes_between_retries=float("nan")), FlowError, "minutes_between_retries=nan"),
     (lambda: retry(minutes_between_retries=float("inf")), FlowError, "minutes_between_retries=inf"),

@@ -10,7 +10,7 @@ from pathlib import Path
 from textwrap import dedent, indent
 from typing import Any
 
-import psutil
+import psutil  # type: ignore[import-untyped] # it comes with Airflow
 import pytest
 
 from airloom.client import Flow, Run
@@ -45,8 +45,11 @@ class Project:
         environment |= {"AIRLOOM_DATASTORE_ROOT": str(self.root)} | options.pop("env", {})
         command = [sys.executable, str(self.file), *arguments]
         pipe = subprocess.PIPE
-        options = {"stdout": pipe, "stderr": pipe, "stdin": subprocess.DEVNULL, "cwd": self.folder} | options
-        return subprocess.Popen(command, env=environment, start_new_session=True, **options)
+        options = {"stdin": subprocess.DEVNULL, "cwd": self.folder, "stdout": pipe, "stderr": pipe, **options}
+        process: subprocess.Popen[bytes] = subprocess.Popen(
+            command, env=environment, start_new_session=True, **options
+        )
+        return process
 
     def run(self, *arguments: str, code: int = 0, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run the flow to its end, which must have this exit code."""
