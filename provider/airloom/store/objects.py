@@ -176,6 +176,10 @@ class MemoryObjects:
     def delete(self, key: str) -> None:
         self._held.pop(check_key(key), None)
 
+    def forget(self) -> None:
+        """Give the name up; what was held lasts as long as this object."""
+        self._spaces.pop(self._name, None)
+
 
 def open_objects(url: str, settings: Settings) -> Objects:
     """Open a store by a folder's path, a ``file://`` URL, or ``memory://name``.
