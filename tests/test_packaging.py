@@ -183,7 +183,9 @@ def test_airflow_is_really_hidden(without_airflow: dict[str, str]) -> None:
 
 
 def test_the_face_is_sorted_and_every_name_of_it_exists() -> None:
-    assert airloom.__all__ == sorted(airloom.__all__)
+    # As ruff sorts it: constants, classes, the rest.
+    order = sorted(airloom.__all__, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
+    assert airloom.__all__ == order
     assert len(set(airloom.__all__)) == len(airloom.__all__)
     for name in airloom.__all__:
         assert getattr(airloom, name) is not None
