@@ -22,6 +22,7 @@ from airloom.client import (
 from airloom.errors import NamespaceMismatch, NotFound
 from airloom.flow.current import current
 from airloom.store.datastore import Datastore
+from airloom.store.objects import MemoryObjects
 from airloom.store.records import RunRecord
 from airloom.store.tags import namespace_of
 
@@ -166,3 +167,30 @@ def test_what_nobody_asked_for_is_production(scheduler: str, kind: str | None, e
 def test_the_face_has_the_functions(runs: Datastore) -> None:
     namespace(None)
     assert face_default() == "user:ada"
+
+
+class CountingObjects(MemoryObjects):
+    """Counts what is read of it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.reads = 0
+
+    def get(self, key: str) -> bytes:
+        self.reads += 1
+        return super().get(key)
+
+
+def test_the_latest_run_costs_one_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRLOOM_USER", "ada")
+    default_namespace()
+    objects = CountingObjects("latest")
+    store = Datastore(objects)
+    for number in range(100):
+        store.create_run(
+            RunRecord("Train", str(number), "", f"2026-11-24T10:{number // 60:02}:{number % 60:02}Z", "ada")
+        )
+    flow = Flow("Train", datastore=store)
+    objects.reads = 0
+    assert flow.latest_run == Run("Train/99", datastore=store)
+    assert objects.reads == 2  # one for the flow's run, one for the run that it is compared with
