@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airloom.flow.cards import card
+from airloom.flow.configs import Config, ConfigValue, config_expr
 from airloom.flow.current import current
 from airloom.flow.decorators import catch, environment, parallel, resources, retry, secrets, step, timeout
 from airloom.flow.flow_decorators import exit_hook, project, schedule, trigger, trigger_on_finish
@@ -24,21 +25,32 @@ if TYPE_CHECKING:
         get_namespace,
         namespace,
     )
+    from airloom.flow.mutators import FlowMutator, MutableFlow, MutableStep, StepMutator
+    from airloom.flow.user_decorators import USER_SKIP_STEP, UserStepDecorator, user_step_decorator
 
 __all__ = [
+    "USER_SKIP_STEP",
+    "Config",
+    "ConfigValue",
     "DataArtifact",
     "Flow",
+    "FlowMutator",
     "FlowSpec",
     "IncludeFile",
     "JSONType",
     "Metaflow",
+    "MutableFlow",
+    "MutableStep",
     "Parameter",
     "Run",
     "Step",
+    "StepMutator",
     "Task",
+    "UserStepDecorator",
     "__version__",
     "card",
     "catch",
+    "config_expr",
     "current",
     "default_namespace",
     "environment",
@@ -55,6 +67,7 @@ __all__ = [
     "timeout",
     "trigger",
     "trigger_on_finish",
+    "user_step_decorator",
 ]
 
 _CLIENT = (
@@ -68,12 +81,22 @@ _CLIENT = (
     "get_namespace",
     "namespace",
 )
+_MUTATORS = ("FlowMutator", "MutableFlow", "MutableStep", "StepMutator")
+_OF_USERS = ("USER_SKIP_STEP", "UserStepDecorator", "user_step_decorator")
 
 
 def __getattr__(name: str) -> Any:
-    # The client is only loaded where it is used: a task needs none of it.
+    # The client is only loaded where it is used: a task needs none of it; so are the others.
     if name in _CLIENT:
         from airloom import client
 
         return getattr(client, name)
+    if name in _MUTATORS:
+        from airloom.flow import mutators
+
+        return getattr(mutators, name)
+    if name in _OF_USERS:
+        from airloom.flow import user_decorators
+
+        return getattr(user_decorators, name)
     raise AttributeError(f"module 'airloom' has no attribute {name!r}")

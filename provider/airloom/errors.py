@@ -7,6 +7,7 @@ The tree is grouped by what the catcher can do::
     |   |-- GraphError      a step, a transition, a join
     |   |-- ParameterError  a parameter's declaration or value
     |   |-- ArtifactError   a value that cannot be saved, merged or changed
+    |   |-- ConfigError     a config's file or value, an expression over configs
     |   |-- SizeError       a size nobody offers
     |   `-- CheckFailed     several of the above at once (``findings``)
     |-- SettingsError       mend your settings
@@ -99,6 +100,10 @@ class GraphError(FlowError):
 
 class ParameterError(FlowError):
     kind = "parameter"
+
+
+class ConfigError(FlowError):
+    kind = "config"
 
 
 class ArtifactError(FlowError):

@@ -100,7 +100,8 @@ class StepPlan:
     ``parents`` stand in the order in which a join sees its inputs: that of the branches in
     the split. ``joins`` names the split that a join closes. ``splits`` and ``foreaches`` are
     the splits, and of these the foreaches, that the step lies in, outermost first. ``secrets``
-    are names of sources, never values.
+    are names of sources, never values. ``wrappers`` names the step decorators of the user's own,
+    innermost first.
     """
 
     name: str
@@ -119,6 +120,7 @@ class StepPlan:
     timeout_s: float | None = None
     variables: dict[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
+    wrappers: tuple[str, ...] = ()
 
     @property
     def depth(self) -> int:
@@ -189,7 +191,11 @@ class ExitHooks:
 
 @dataclass(frozen=True)
 class Plan:
-    """A compiled flow. ``steps`` stand in topological order; ``module`` is the flow's file without .py."""
+    """A compiled flow. ``steps`` stand in topological order; ``module`` is the flow's file without .py.
+
+    ``configs`` holds the values of its configs by their names, ``attached`` the decorators that
+    all steps got by ``--with``.
+    """
 
     flow: str
     module: str
@@ -198,6 +204,8 @@ class Plan:
     end: str
     parameters: tuple[ParameterPlan, ...] = ()
     constants: tuple[str, ...] = ()
+    configs: dict[str, Json] = field(default_factory=dict)
+    attached: tuple[str, ...] = ()
     schedule: Schedule | None = None
     project: Project | None = None
     triggers: tuple[EventTrigger, ...] = ()

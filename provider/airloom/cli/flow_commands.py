@@ -4,52 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
 from airloom import settings as settings_of
+from airloom.cli.choices import FlowFile, offered, take
 from airloom.cli.dump import dump_of_flow
+from airloom.cli.parameters import file_option, given, parameter_options
 from airloom.cli.show import render
 from airloom.cli.tags import tag_of_flow
-from airloom.codec import Json
-from airloom.compiler.planner import Compiled, compile_flow, source_file
-from airloom.errors import Place
-from airloom.flow.parameters import Parameter, find_file, from_text, parameters_of
-from airloom.flow.spec import FlowSpec
-from airloom.plan import ParameterPlan
+from airloom.compiler.planner import Compiled, compile_flow
+from airloom.errors import FlowError
 from airloom.settings import Settings
-
-_TYPES = {"int": "INTEGER", "float": "NUMBER", "bool": "BOOLEAN", "json": "JSON", "file": "PATH"}
-_ENVIRONMENT = ("AIRLOOM_RUN_", "METAFLOW_RUN_")
-
-
-@dataclass(frozen=True)
-class FlowFile:
-    """A flow class, and the file that it was read from."""
-
-    file: Path
-    flow: type[FlowSpec]
-
-    @classmethod
-    def read(cls, file: Path, name: str | None) -> FlowFile:
-        """Import a flow's file.
-
-        Raises
-        ------
-        FlowError
-            When there is no such file or no such flow in it.
-        """
-        from airloom.errors import FlowError
-        from airloom.runtime.code import import_flow
-
-        if not file.is_file():
-            raise FlowError(
-                "there is no such file", where=Place(str(file)), mend="give the path of a flow's file."
-            )
-        return cls(file, import_flow(file, name))
 
 
 @dataclass(frozen=True)
@@ -61,19 +30,54 @@ class Options:
     branch: str | None = None
     production: bool = False
 
-    def compile(self, flow: type[FlowSpec]) -> Compiled:
-        """Compile the flow for the deployment that is asked for."""
-        return compile_flow(flow, self.settings, branch=self.branch, production=self.production)
+    def compile(self, source: FlowFile) -> Compiled:
+        """Compile the flow for the deployment that is asked for, with what was chosen."""
+        return compile_flow(
+            source.flow,
+            self.settings,
+            branch=self.branch,
+            production=self.production,
+            configs=source.configs,
+            attached=source.choices.attached,
+        )
 
     def with_workers(self, count: int | None) -> Settings:
         """Settings of a run with so many workers; None for as many as they say."""
         return self.settings if count is None else replace(self.settings, max_workers=str(count))
 
 
+class _FlowGroup(click.Group):
+    """A group whose verbs are built when configs and --with are known, which are taken out first."""
+
+    source: FlowFile
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        choices, rest = take(args, self.source.flow)
+        self.source = replace(self.source, choices=choices, environment=os.environ)
+        self._helps = not rest or bool({"-h", "--help"} & set(rest))
+        return super().parse_args(ctx, rest)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*_VERBS, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _VERBS:
+            return super().get_command(ctx, cmd_name)
+        source = self.source
+        try:
+            _ = source.finished
+        except FlowError:
+            if not self._helps:
+                raise
+            source = replace(source, finishing=False)  # the help tells what can be known without
+        return _VERBS[cmd_name](source)
+
+
 def flow_group(source: FlowFile) -> click.Group:
     """Build the command line of one flow."""
 
     @click.group(
+        cls=_FlowGroup,
         help=(source.flow.__doc__ or f"The flow {source.flow.__name__}.").strip(),
         context_settings={"help_option_names": ["-h", "--help"]},
     )
@@ -96,8 +100,8 @@ def flow_group(source: FlowFile) -> click.Group:
         found = settings_of.load({"datastore_root": datastore_root})
         context.obj = Options(found, quiet, branch, production)
 
-    for build in (_check, _show, _run, _resume, _deploy, _sandbox):
-        group.add_command(build(source))
+    group.source = source
+    group.params += offered(source.flow)
     group.add_command(tag_of_flow(source.flow.__name__))
     group.add_command(dump_of_flow(source.flow.__name__))
     return group
@@ -107,7 +111,7 @@ def _check(source: FlowFile) -> click.Command:
     @click.command("check", help="Say what is wrong with the flow, without running it.")
     @click.pass_obj
     def check(options: Options) -> None:
-        plan = options.compile(source.flow).plan
+        plan = options.compile(source).plan
         if not options.quiet:
             click.echo(f"{plan.flow}: {len(plan.steps)} steps, all is well. Plan {plan.digest[:11]}.")
 
@@ -119,7 +123,7 @@ def _show(source: FlowFile) -> click.Command:
     @click.option("--format", "form", type=click.Choice(["text", "mermaid", "dot", "json"]), default="text")
     @click.pass_obj
     def show(options: Options, form: str) -> None:
-        click.echo(render(options.compile(source.flow).plan, form))
+        click.echo(render(options.compile(source).plan, form))
 
     return show
 
@@ -130,6 +134,7 @@ def _run(source: FlowFile) -> click.Command:
         debug: bool,
         run_id_file: str | None,
         tag: tuple[str, ...],
+        params_file: str | None,
         **values: str | None,
     ) -> int:
         from airloom.cli.run import new, run_locally
@@ -139,9 +144,13 @@ def _run(source: FlowFile) -> click.Command:
         return run_locally(
             source.file,
             source.flow,
-            lambda: options.compile(source.flow),
+            lambda: options.compile(source),
             run_settings,
-            new(lambda compiled: given(compiled, source.flow, values, os.environ), run_settings, tag),
+            new(
+                lambda compiled: given(compiled, source.finished, values, os.environ, params_file),
+                run_settings,
+                tag,
+            ),
             debug=debug,
             quiet=options.quiet,
             run_id_file=None if run_id_file is None else Path(run_id_file),
@@ -150,7 +159,7 @@ def _run(source: FlowFile) -> click.Command:
     return click.Command(
         "run",
         callback=run,
-        params=[*parameter_options(source.flow), *_run_options()],
+        params=[*parameter_options(source.finished), file_option(), *_run_options()],
         help="Run the flow on this machine.",
     )
 
@@ -169,12 +178,12 @@ def _resume(source: FlowFile) -> click.Command:
         from airloom.cli.run import run_locally
 
         options: Options = click.get_current_context().obj
-        refuse_parameters(source.flow, values)
+        refuse_parameters(source.finished, values)
         run_settings = options.with_workers(max_workers)
         return run_locally(
             source.file,
             source.flow,
-            lambda: options.compile(source.flow),
+            lambda: options.compile(source),
             run_settings,
             resumed(origin_run_id, step, run_settings, tag, quiet=options.quiet),
             debug=debug,
@@ -183,7 +192,7 @@ def _resume(source: FlowFile) -> click.Command:
         )
 
     # Known, so that giving one is answered with the reason why it cannot be given.
-    parameters = parameter_options(source.flow)
+    parameters = parameter_options(source.finished)
     for parameter in parameters:
         parameter.hidden = True
     params: list[click.Parameter] = [
@@ -219,7 +228,7 @@ def _deploy(source: FlowFile) -> click.Command:
     def deploy(options: Options, dags_folder: str, template_dir: str | None) -> None:
         from airloom.deploy import deploy as put
 
-        compiled = options.compile(source.flow)
+        compiled = options.compile(source)
         done = put(
             compiled,
             options.settings,
@@ -238,12 +247,12 @@ def _deploy(source: FlowFile) -> click.Command:
 
 
 def _sandbox(source: FlowFile) -> click.Command:
-    def sandbox(home: str, keep: bool, **values: str | None) -> int:
+    def sandbox(home: str, keep: bool, params_file: str | None, **values: str | None) -> int:
         from airloom.cli.sandbox import run_in_sandbox
 
         options: Options = click.get_current_context().obj
-        compiled = options.compile(source.flow)
-        parameters = given(compiled, source.flow, values, os.environ)
+        compiled = options.compile(source)
+        parameters = given(compiled, source.finished, values, os.environ, params_file)
         return run_in_sandbox(compiled, options.settings, Path(home), parameters, keep=keep)
 
     options: list[click.Parameter] = [
@@ -255,61 +264,16 @@ def _sandbox(source: FlowFile) -> click.Command:
     return click.Command(
         "sandbox",
         callback=sandbox,
-        params=[*parameter_options(source.flow), *options],
+        params=[*parameter_options(source.finished), file_option(), *options],
         help="Compile and deploy the flow into an Airflow of its own, trigger it there, print its artifacts.",
     )
 
 
-def parameter_options(flow: type[FlowSpec]) -> list[click.Option]:
-    """Options of the command line for a flow's parameters; their values stay text until the plan is known."""
-    return [_option(parameter) for parameter in parameters_of(flow).values()]
-
-
-def _option(parameter: Parameter) -> click.Option:
-    flags = {f"--{parameter.name}", f"--{parameter.name.replace('_', '-')}"}
-    default = parameter.default
-    shown = (
-        ""
-        if default is None or callable(default) or not parameter.show_default
-        else f"  [default: {default}]"
-    )
-    needed = "  [required]" if parameter.required else ""
-    return click.Option(
-        [*sorted(flags), f"parameter_{parameter.attribute}"],
-        type=click.STRING,
-        metavar=_TYPES.get(parameter.kind, "TEXT"),
-        help=f"{parameter.help}{shown}{needed}".strip(),
-    )
-
-
-def given(
-    compiled: Compiled, flow: type[FlowSpec], values: Mapping[str, str | None], environment: Mapping[str, str]
-) -> dict[str, Json | bytes]:
-    """Parameters that the command line or the variables AIRLOOM_RUN_<NAME> give, as JSON or a file's bytes.
-
-    Raises
-    ------
-    ParameterError
-        When a text is not of its parameter's type.
-    """
-    found: dict[str, Json | bytes] = {}
-    for parameter in compiled.plan.parameters:
-        text, where = values.get(f"parameter_{parameter.attribute}"), f"--{parameter.name}"
-        if text is None:
-            text, where = _variable(parameter, environment)
-        if text is None:
-            continue
-        if parameter.type == "file":
-            file = find_file(parameter.name, text, source_file(flow).parent, where)
-            found[parameter.name] = file.read_bytes()
-        else:
-            found[parameter.name] = from_text(parameter, text, where)
-    return found
-
-
-def _variable(parameter: ParameterPlan, environment: Mapping[str, str]) -> tuple[str | None, str]:
-    for prefix in _ENVIRONMENT:
-        name = prefix + parameter.name.upper().replace("-", "_")
-        if name in environment:
-            return environment[name], name
-    return None, ""
+_VERBS: dict[str, Callable[[FlowFile], click.Command]] = {
+    "check": _check,
+    "show": _show,
+    "run": _run,
+    "resume": _resume,
+    "deploy": _deploy,
+    "sandbox": _sandbox,
+}

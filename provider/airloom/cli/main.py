@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from airloom.cli.flow_commands import FlowFile, flow_group
+from airloom.cli.choices import FlowFile
+from airloom.cli.flow_commands import flow_group
 from airloom.errors import AirloomError, InternalError
 from airloom.flow.spec import FlowSpec
 from airloom.version import __version__

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 
+from airloom.codec import Json
 from airloom.plan import Plan, StepPlan
 
 _SHAPES = {"foreach": "[[{}]]", "parallel": "[[{}]]", "switch": "{{{}}}"}
@@ -24,6 +25,10 @@ def _text(plan: Plan) -> Iterator[str]:
     for parameter in plan.parameters:
         default = "required" if parameter.required else f"default {parameter.default!r}"
         yield f"  parameter {parameter.name} ({parameter.type}, {default}) {parameter.help}".rstrip()
+    for name, value in plan.configs.items():
+        yield f"  config {name} = {_shortened(value)}"
+    for text in plan.attached:
+        yield f"  with {text}"
     if plan.schedule is not None:
         yield f"  schedule {plan.schedule.cron} in {plan.schedule.timezone}"
     for step in plan.steps:
@@ -33,6 +38,11 @@ def _text(plan: Plan) -> Iterator[str]:
             yield f"{'  ' * step.depth}  {step.doc.splitlines()[0]}"
         if step.transition.targets:
             yield f"{'  ' * step.depth}  => {_arrow(step)}"
+
+
+def _shortened(value: Json) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _facts(step: StepPlan) -> str:
@@ -45,6 +55,8 @@ def _facts(step: StepPlan) -> str:
         facts.append("catches")
     if step.timeout_s is not None:
         facts.append(f"timeout {step.timeout_s:g} s")
+    if step.wrappers:
+        facts.append(f"inside {', '.join(reversed(step.wrappers))}")
     sizes = {"vCPU": step.resources.cpu, "MiB": step.resources.memory_mib, "GPU": step.resources.gpu}
     facts += [f"{size:g} {unit}" for unit, size in sizes.items() if size]
     return f" ({', '.join(facts)})" if facts else ""

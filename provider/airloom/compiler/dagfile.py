@@ -135,8 +135,11 @@ def _param(parameter: ParameterPlan, *, alone: bool) -> tuple[str, str]:
         help_ = parameter.help
         if not (parameter.required and parameter.default is None):
             arguments.append(python(parameter.default, 8))
+    taken = ("default", "description", "source")  # arguments of Param that are not part of its schema
     arguments += [
-        f"{name}={python(value, 8)}" for name, value in sorted(schema.items(), key=lambda i: i[0] != "type")
+        f"{name}={python(value, 8)}"
+        for name, value in sorted(schema.items(), key=lambda i: i[0] != "type")
+        if name.isidentifier() and name not in taken
     ]
     if help_:
         arguments.append(f"description={python(help_, 8)}")

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 
 from airloom.compiler.graph import Graph
 from airloom.compiler.transitions import assignments
-from airloom.errors import FlowError, GraphError, ParameterError, Place
+from airloom.errors import ConfigError, FlowError, GraphError, ParameterError, Place
+from airloom.flow.configs import configs_of
 from airloom.flow.declarations import step_declaration
 from airloom.flow.parameters import Parameter, parameters_of
 from airloom.flow.spec import FlowSpec, constants_of
@@ -21,6 +22,7 @@ RESERVED_STEPS = FLOW_ATTRIBUTES | {"cmd"}
 RESERVED_PARAMETERS = frozenset(
     {
         "params",
+        "params-file",
         "with",
         "tag",
         "namespace",
@@ -43,6 +45,9 @@ RESERVED_PARAMETERS = frozenset(
     }
 )
 """Options of the command line, spelled with dashes."""
+
+CONFIG_OPTIONS = frozenset({"config", "config-value"})
+"""Those of a flow that has configs."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 
@@ -71,9 +76,10 @@ def unique_parameters(graph: Graph) -> Iterator[FlowError]:
 
 def reserved_parameters(graph: Graph) -> Iterator[FlowError]:
     """Refuse the names of options, of steps and of what every flow has."""
+    taken = RESERVED_PARAMETERS | (CONFIG_OPTIONS if configs_of(graph.flow_class) else frozenset())
     for attribute, parameter in parameters_of(graph.flow_class).items():
         spelled = str(parameter.name).replace("-", "_")
-        if spelled.lower().replace("_", "-") in RESERVED_PARAMETERS:
+        if spelled.lower().replace("_", "-") in taken:
             yield parameter.refused("the command line has an option of that name", "choose another name.")
         elif FLOW_ATTRIBUTES & {attribute, spelled}:
             yield parameter.refused("that name is part of every flow", "choose another name.")
@@ -104,6 +110,7 @@ def hidden_attributes(graph: Graph) -> Iterator[FlowError]:
 def read_only(graph: Graph) -> Iterator[FlowError]:
     """Refuse a step that sets a parameter, a class-level value or what every flow has."""
     parameters = parameters_of(graph.flow_class)
+    configs = configs_of(graph.flow_class)
     constants = set(constants_of(graph.flow_class))
     for node in graph.nodes.values():
         told: set[str] = set()
@@ -117,6 +124,12 @@ def read_only(graph: Graph) -> Iterator[FlowError]:
                     f"the step {node.name!r} sets self.{name}, which is part of every flow",
                     where=where,
                     mend="use another name for the artifact.",
+                )
+            elif name in configs:
+                yield ConfigError(
+                    f"the step {node.name!r} changes the config {name!r}, which is read-only",
+                    where=where,
+                    mend="keep the new value under another name.",
                 )
             elif name in parameters:
                 yield ParameterError(

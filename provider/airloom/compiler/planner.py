@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from airloom.codec import Json
 from airloom.compiler.checks import check
 from airloom.compiler.graph import Graph, Placement, build, placements
 from airloom.compiler.package import CodePackage, pack
 from airloom.errors import FlowError, Place
+from airloom.flow.configs import (
+    ConfigSource,
+    ConfigValue,
+    ParameterContext,
+    config_values,
+    configs_of,
+    resolve_configs,
+)
 from airloom.flow.declarations import flow_declaration
-from airloom.flow.parameters import IncludeFile, ParameterContext, find_file, parameters_of
-from airloom.flow.spec import constants_of
+from airloom.flow.mutators import finish
+from airloom.flow.parameters import IncludeFile, find_file, parameters_of
+from airloom.flow.spec import FlowSpec, constants_of
+from airloom.flow.user_decorators import wrappers
 from airloom.plan import EventTrigger, ExitHooks, ParameterPlan, Plan, Project, StepPlan, Transition
 from airloom.version import __version__
 
@@ -32,7 +44,14 @@ class Compiled:
 
 
 def compile_flow(
-    flow: type, settings: Settings, *, branch: str | None = None, production: bool = False
+    flow: type[FlowSpec],
+    settings: Settings,
+    *,
+    branch: str | None = None,
+    production: bool = False,
+    configs: Mapping[str, Json] | None = None,
+    attached: Sequence[str] = (),
+    packed: bool = True,
 ) -> Compiled:
     """Compile a flow class.
 
@@ -40,6 +59,12 @@ def compile_flow(
     ----------
     branch, production
         Which deployment of a @project this is; they win over what the decorator says.
+    configs
+        Values of the flow's configs, as `resolve_configs` gives them; their defaults when None.
+    attached
+        Decorators as texts, for all steps that do not have them.
+    packed
+        False leaves the code package empty: enough for a plan that only this process reads.
 
     Raises
     ------
@@ -48,11 +73,16 @@ def compile_flow(
     FlowError
         When its code cannot be packed, or a parameter's default is not of its type.
     """
+    if configs is None:
+        configs = default_configs(flow, settings)
+    flow = finish(flow, configs, attached)
     graph = build(flow)
     check(graph)
     source = source_file(flow)
-    package = pack(source, suffixes=settings.suffixes, limit_mib=int(settings.package_limit_mib))
-    parameters, files = _parameters(flow, source.parent, settings.user_name)
+    package = CodePackage(b"", ())
+    if packed:
+        package = pack(source, suffixes=settings.suffixes, limit_mib=int(settings.package_limit_mib))
+    parameters, files = _parameters(flow, source.parent, settings, configs)
     places = placements(graph)
     said = flow_declaration(flow)
     project = _project(flow, settings.user_name, branch, production)
@@ -64,6 +94,8 @@ def compile_flow(
         end=str(graph.end),
         parameters=parameters,
         constants=constants_of(flow),
+        configs=dict(configs),
+        attached=tuple(attached),
         schedule=said.schedule,
         project=project,
         triggers=tuple(_trigger(one, project) for one in said.triggers),
@@ -73,6 +105,21 @@ def compile_flow(
         airloom_version=__version__,
     )
     return Compiled(plan, package, files)
+
+
+def default_configs(
+    flow: type[FlowSpec], settings: Settings, given: Mapping[str, ConfigSource] | None = None
+) -> dict[str, Json]:
+    """Values of a flow's configs: as given, otherwise their defaults.
+
+    Raises
+    ------
+    ConfigError
+        When one cannot be read.
+    """
+    if not configs_of(flow) and not given:
+        return {}
+    return resolve_configs(flow, source_file(flow).parent, settings.user_name, given)
 
 
 def source_file(flow: type) -> Path:
@@ -124,11 +171,15 @@ def _trigger(said: EventTrigger, project: Project | None) -> EventTrigger:
     return replace(said, name=f"{project.name}.{project.branch}.{said.name}")
 
 
-def _parameters(flow: type, folder: Path, user: str) -> tuple[tuple[ParameterPlan, ...], dict[str, bytes]]:
+def _parameters(
+    flow: type, folder: Path, settings: Settings, configs: Mapping[str, Json]
+) -> tuple[tuple[ParameterPlan, ...], dict[str, bytes]]:
     plans: list[ParameterPlan] = []
     files: dict[str, bytes] = {}
+    kind = settings.datastore_root.partition("://")[0] if "://" in settings.datastore_root else "local"
+    values = ConfigValue(config_values(flow, configs))
     for parameter in parameters_of(flow).values():
-        context = ParameterContext(flow.__name__, parameter.name, user)
+        context = ParameterContext(flow.__name__, parameter.name, settings.user_name, kind, values)
         plan = parameter.to_plan(context, folder)
         plans.append(plan)
         if isinstance(parameter, IncludeFile) and plan.digest is not None:
@@ -157,6 +208,7 @@ def _step(graph: Graph, name: str, place: Placement) -> StepPlan:
         timeout_s=said.timeout_s,
         variables=dict(said.variables),
         secrets=tuple(source.name for source in said.secrets),
+        wrappers=tuple(one.name for one in wrappers(said)),
     )
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import CodeType
+from typing import Any
 
+from airloom.errors import ConfigError
+from airloom.flow.configs import step_into
 from airloom.names import did_you_mean
 from airloom.plan import Case, Transition
 
@@ -109,8 +112,15 @@ def _first_line(node: Definition | ast.ClassDef) -> int:
     return node.decorator_list[0].lineno if node.decorator_list else node.lineno
 
 
-def read_transition(definition: Definition) -> tuple[Transition | None, Problem | None]:
+def read_transition(
+    definition: Definition, configs: Mapping[str, Any] | None = None
+) -> tuple[Transition | None, Problem | None]:
     """Read what ``self.next`` at the end of a step says.
+
+    Parameters
+    ----------
+    configs
+        Values of the flow's configs by attribute: the cases of a switch may be named by them.
 
     Returns
     -------
@@ -123,7 +133,7 @@ def read_transition(definition: Definition) -> tuple[Transition | None, Problem 
         return None, Problem(what, definition.lineno, f"end it with one of {FORMS}.", missing=True)
     try:
         _check_position(definition, calls)
-        return _read_call(calls[0], own), None
+        return _read_call(calls[0], own, configs or {}), None
     except _Invalid as error:
         return None, error.problem
 
@@ -226,10 +236,10 @@ def _block_of(definition: Definition, call: ast.Call) -> str | None:
     return None
 
 
-def _read_call(call: ast.Call, own: str) -> Transition:
+def _read_call(call: ast.Call, own: str, configs: Mapping[str, Any]) -> Transition:
     options = _options(call)
     if len(call.args) == 1 and isinstance(call.args[0], ast.Dict):
-        return _read_switch(call, call.args[0], options, own)
+        return _read_switch(call, call.args[0], options, own, configs)
     targets = tuple(_target(node, own) for node in call.args)
     if not targets:
         raise _Invalid("self.next() names no step", f"write one of {FORMS}.", call)
@@ -289,7 +299,9 @@ def _target(node: ast.expr, own: str) -> str:
     return name
 
 
-def _read_switch(call: ast.Call, cases: ast.Dict, options: dict[str, ast.expr], own: str) -> Transition:
+def _read_switch(
+    call: ast.Call, cases: ast.Dict, options: dict[str, ast.expr], own: str, configs: Mapping[str, Any]
+) -> Transition:
     if "condition" not in options:
         raise _Invalid(
             "the switch has no condition",
@@ -311,7 +323,7 @@ def _read_switch(call: ast.Call, cases: ast.Dict, options: dict[str, ast.expr], 
         )
     found: list[Case] = []
     for key, value in zip(cases.keys, cases.values, strict=True):
-        case = _key(key, call, own)
+        case = _key(key, call, own, configs)
         if any(case == other.value for other in found):
             raise _Invalid(f"the switch has the case {case!r} twice", "keep one of them.", key or call)
         found.append(Case(case, _target(value, own)))
@@ -319,7 +331,9 @@ def _read_switch(call: ast.Call, cases: ast.Dict, options: dict[str, ast.expr], 
     return Transition("switch", targets, variable, cases=tuple(found))
 
 
-def _key(key: ast.expr | None, call: ast.Call, own: str) -> str | int | float | bool:
+def _key(
+    key: ast.expr | None, call: ast.Call, own: str, configs: Mapping[str, Any]
+) -> str | int | float | bool:
     if key is None:
         raise _Invalid(
             "the switch takes cases by **, so that they stand nowhere to be read",
@@ -335,17 +349,50 @@ def _key(key: ast.expr | None, call: ast.Call, own: str) -> str | int | float | 
             return value
         if sign == -1 and isinstance(value, (int, float)):
             return -value
-    if isinstance(key, ast.Attribute) and _attribute(key.value, own):
-        raise _Invalid(
-            f"the switch has the case {_shown(key)}: config keys are not offered yet",
-            "write the value itself: a text, a number, True or False.",
-            key,
-        )
+    path = _path(key, own)
+    if path is not None and len(path) > 1:
+        return _of_config(key, path, configs)
     raise _Invalid(
         f"the switch has the case {_shown(key)}, which is no text, number, True or False",
         "write the value itself, e.g. {'big': self.a, 'small': self.b}.",
         key,
     )
+
+
+def _path(node: ast.expr, own: str) -> list[Any] | None:
+    """Attributes and constant items of ``self.config.a['b']``, without ``self``."""
+    name = _attribute(node, own)
+    if name is not None:
+        return [name]
+    inner = _path(node.value, own) if isinstance(node, (ast.Attribute, ast.Subscript)) else None
+    if inner is not None and isinstance(node, ast.Attribute):
+        return [*inner, node.attr]
+    if inner is not None and isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+        return [*inner, node.slice.value]
+    return None
+
+
+def _of_config(key: ast.expr, path: list[Any], configs: Mapping[str, Any]) -> str | int | float | bool:
+    """Case that a config's value names: the plan holds the value."""
+    if path[0] not in configs:
+        raise _Invalid(
+            f"the switch has the case {_shown(key)}, and the flow has no config {path[0]!r}",
+            did_you_mean(str(path[0]), list(configs)),
+            key,
+        )
+    value = configs[path[0]]
+    try:
+        for part in path[1:]:
+            value = step_into(value, part, _shown(key))
+    except ConfigError as error:
+        raise _Invalid(f"the switch has the case {_shown(key)}: {error.what}", error.mend, key) from None
+    if not isinstance(value, (str, bool, int, float)):
+        raise _Invalid(
+            f"the switch has the case {_shown(key)}, which is {type(value).__name__} in the config",
+            "let it be a text, a number, true or false.",
+            key,
+        )
+    return value
 
 
 def _text(node: ast.expr, option: str) -> str:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar, overload
 
 from airloom.errors import FlowError, GraphError, Place
 from airloom.flow.declarations import STEP_MARK, step_declaration
+from airloom.flow.registry import STEP_DECORATORS, caller, offering
 from airloom.names import did_you_mean
 from airloom.plan import CardPlan
 
@@ -36,6 +36,7 @@ def card(
     customize: bool = False,
     refresh_interval: float = 5,
 ) -> Callable[[S], S]: ...
+@offering(STEP_DECORATORS, several=True)
 def card(
     function: S | None = None,
     *,
@@ -66,8 +67,7 @@ def card(
     refresh_interval
         Seconds that must have passed between two ``current.card.refresh()``.
     """
-    frame = sys._getframe(1)  # noqa: SLF001 - the line of the decorator, not of this file
-    place = Place(frame.f_code.co_filename, frame.f_lineno)
+    place = caller()
     if type not in TYPES:
         raise FlowError(
             f"@card: there is no type {type!r}", where=place, mend=did_you_mean(str(type), list(TYPES))

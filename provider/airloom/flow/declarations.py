@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from airloom.errors import Place
 from airloom.plan import CardPlan, Catch, EventTrigger, Resources, Retry, Schedule, Target
 
 STEP_MARK = "__airloom_step__"
 FLOW_MARK = "__airloom_flow__"
+CONFIGS_MARK = "__airloom_configs__"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A decorator as somebody wrote it; ``maker`` is the class of one that is the user's own."""
+
+    name: str
+    arguments: Mapping[str, Any] = field(repr=False)
+    place: Place
+    positional: tuple[Any, ...] = field(default=(), repr=False)
+    maker: type | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +41,11 @@ class SecretSource:
 
 @dataclass(frozen=True, slots=True)
 class StepDeclaration:
-    """What the decorators of one step say. ``decorators`` names them, innermost first."""
+    """What the decorators of one step say.
+
+    ``decorators`` names those of Airloom, innermost first; ``written`` holds these and the user's
+    own with all that was written, so that the declaration can be made anew.
+    """
 
     start: bool = False
     end: bool = False
@@ -43,6 +60,7 @@ class StepDeclaration:
     secrets: tuple[SecretSource, ...] = ()
     secrets_override: bool = False
     decorators: tuple[str, ...] = ()
+    written: tuple[Written, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +75,7 @@ class FlowDeclaration:
     triggers: tuple[EventTrigger, ...] = ()
     exit_hooks: tuple[tuple[str, ...], tuple[str, ...]] | None = None
     decorators: tuple[str, ...] = ()
+    written: tuple[Written, ...] = ()
 
 
 def step_declaration(function: object) -> StepDeclaration | None:
@@ -69,3 +88,20 @@ def flow_declaration(flow: type) -> FlowDeclaration:
     """Return what stands on a flow class or is inherited by it."""
     found = getattr(flow, FLOW_MARK, None)
     return found if isinstance(found, FlowDeclaration) else FlowDeclaration()
+
+
+def steps_of(flow: type) -> dict[str, Callable[..., Any]]:
+    """Steps of a flow class by name, in the order of declaration, inherited ones first."""
+    found: dict[str, Callable[..., Any]] = {}
+    for name in {name: None for base in reversed(flow.__mro__) for name in vars(base)}:
+        # As Python itself looks it up, but without calling a property or a descriptor.
+        value = next(vars(base)[name] for base in flow.__mro__ if name in vars(base))
+        if callable(value) and step_declaration(value) is not None:
+            found[name] = value
+    return found
+
+
+def config_attributes(flow: type) -> Mapping[str, Any]:
+    """Values of the configs by attribute, of a class whose configs are filled in."""
+    found: Mapping[str, Any] = getattr(flow, CONFIGS_MARK, {})
+    return found

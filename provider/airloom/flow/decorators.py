@@ -12,10 +12,12 @@ from typing import Any, TypeVar, overload
 
 from airloom.errors import FlowError, GraphError, Place, SizeError
 from airloom.flow.declarations import STEP_MARK, SecretSource, StepDeclaration, step_declaration
+from airloom.flow.registry import STEP_DECORATORS, caller, offering
 from airloom.plan import Catch, Resources, Retry
 
 S = TypeVar("S", bound=Callable[..., Any])
 Change = Callable[[StepDeclaration], StepDeclaration]
+offered = offering(STEP_DECORATORS)
 
 
 @overload
@@ -42,6 +44,7 @@ def step(function: S | None = None, *, start: bool = False, end: bool = False) -
 def retry(function: S) -> S: ...
 @overload
 def retry(*, times: int = 3, minutes_between_retries: float = 2) -> Callable[[S], S]: ...
+@offered
 def retry(
     function: S | None = None, *, times: int = 3, minutes_between_retries: float = 2
 ) -> S | Callable[[S], S]:
@@ -63,6 +66,7 @@ def retry(
 def catch(function: S) -> S: ...
 @overload
 def catch(*, var: str | None = None, print_exception: bool = True) -> Callable[[S], S]: ...
+@offered
 def catch(
     function: S | None = None, *, var: str | None = None, print_exception: bool = True
 ) -> S | Callable[[S], S]:
@@ -82,6 +86,7 @@ def catch(
     return _change("catch", function, lambda old: replace(old, catch=Catch(var, print_exception)))
 
 
+@offered
 def timeout(*, seconds: float = 0, minutes: float = 0, hours: float = 0) -> Callable[[S], S]:
     """End an attempt that takes longer than the sum of the given times; it counts as failed."""
     parts = (("seconds", seconds, 1), ("minutes", minutes, 60), ("hours", hours, 3600))
@@ -91,12 +96,14 @@ def timeout(*, seconds: float = 0, minutes: float = 0, hours: float = 0) -> Call
     return _decorate("timeout", lambda old: replace(old, timeout_s=float(total)))
 
 
+@offered
 def environment(*, vars: Mapping[str, object]) -> Callable[[S], S]:  # noqa: A002 - Metaflow's name
     """Set environment variables while the step runs; values become text."""
     variables = {str(name): str(value) for name, value in vars.items()}
     return _decorate("environment", lambda old: replace(old, variables={**old.variables, **variables}))
 
 
+@offered
 def secrets(
     *, sources: Sequence[str | Mapping[str, Any]], role: str | None = None, allow_override: bool = False
 ) -> Callable[[S], S]:
@@ -131,6 +138,7 @@ def secrets(
     )
 
 
+@offered
 def parallel(function: S) -> S:
     """Run all tasks of this step at once, each knowing the others by ``current.parallel``.
 
@@ -140,6 +148,7 @@ def parallel(function: S) -> S:
     return decorate(function)
 
 
+@offered
 def resources(
     *,
     cpu: float | None = None,
@@ -204,12 +213,7 @@ def _place_of(function: object) -> Place:
 
 
 def refused(name: str, what: str, mend: str, kind: type[FlowError] = FlowError) -> FlowError:
-    import sys
-
-    frame = sys._getframe(1)  # noqa: SLF001 - the line of the decorator, not of this package
-    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("airloom.flow."):
-        frame = frame.f_back
-    return kind(f"@{name}: {what}", where=Place(frame.f_code.co_filename, frame.f_lineno), mend=mend)
+    return kind(f"@{name}: {what}", where=caller(), mend=mend)
 
 
 def _number(

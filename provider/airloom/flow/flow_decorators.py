@@ -9,10 +9,12 @@ from typing import Any, TypeVar
 
 from airloom.flow.declarations import FLOW_MARK, FlowDeclaration, flow_declaration
 from airloom.flow.decorators import refused
+from airloom.flow.registry import FLOW_DECORATORS, offering
 from airloom.plan import EventTrigger, Schedule
 
 C = TypeVar("C", bound=type)
 Event = str | Mapping[str, Any]
+offered = offering(FLOW_DECORATORS)
 
 _WORDS = ("@hourly", "@daily", "@weekly", "@monthly", "@yearly", "@midnight", "@annually", "@once")
 _SIGNS = frozenset("0123456789*,-/#LWABCDEFGHIJKMNOPQRSTUVXYZ?")
@@ -21,6 +23,7 @@ FINISHED = "airloom://flow/"
 """Asset that the end step of a deployed flow updates: this, and the DAG's id."""
 
 
+@offered
 def schedule(
     *,
     cron: str | None = None,
@@ -47,6 +50,7 @@ def schedule(
     return _decorate("schedule", lambda old: replace(old, schedule=Schedule(line, zone)))
 
 
+@offered
 def project(*, name: str, branch: str | None = None, production: bool = False) -> Callable[[C], C]:
     """Keep deployments of one flow apart: a branch for each user or purpose, and one production.
 
@@ -60,6 +64,7 @@ def project(*, name: str, branch: str | None = None, production: bool = False) -
     return _decorate("project", lambda old: replace(old, project=(name, branch, production)))
 
 
+@offered
 def trigger(
     *,
     event: Event | None = None,
@@ -80,6 +85,7 @@ def trigger(
     return _decorate("trigger", lambda old: replace(old, triggers=(*old.triggers, *wanted)))
 
 
+@offered
 def trigger_on_finish(
     *,
     flow: Event | None = None,
@@ -99,6 +105,7 @@ def trigger_on_finish(
     return _decorate("trigger_on_finish", lambda old: replace(old, triggers=(*old.triggers, *wanted)))
 
 
+@offered
 def exit_hook(
     *, on_success: Sequence[Callable[..., Any]] = (), on_error: Sequence[Callable[..., Any]] = ()
 ) -> Callable[[C], C]:

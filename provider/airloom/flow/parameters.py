@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airloom.codec import Json
 from airloom.digests import digest_of
-from airloom.errors import ParameterError, Place
+from airloom.errors import FlowError, ParameterError, Place
+from airloom.flow.configs import ParameterContext, evaluate, waits
 from airloom.plan import ParameterPlan, ParameterType
+
+if TYPE_CHECKING:
+    from airloom.flow.typed import Schema, Typed
 
 
 class _JSONType:
@@ -50,17 +53,6 @@ _PYTHON: dict[ParameterType, type | tuple[type, ...]] = {
 _EXAMPLES = {"int": "3", "float": "0.5", "str": "text", "bool": "True or False", "json": '{"a": 1}'}
 
 
-@dataclass(frozen=True, slots=True)
-class ParameterContext:
-    """What a callable default is called with, at deploy time."""
-
-    flow_name: str
-    parameter_name: str
-    user_name: str
-    ds_type: str = "local"
-    configs: None = None
-
-
 class Parameter:
     """A value that each run is started with; read-only inside of the flow.
 
@@ -72,7 +64,9 @@ class Parameter:
         Its value when none is given. A callable is called with a `ParameterContext`
         when the flow is compiled, with a result of the parameter's type.
     type
-        ``int``, ``float``, ``str``, ``bool`` or ``JSONType``; that of the default when not given.
+        ``int``, ``float``, ``str``, ``bool`` or ``JSONType``; ``date``, ``datetime``, an enum, a
+        ``Literal``, a ``click.Choice``; a dataclass or a pydantic model; that of the default when
+        not given.
     help
         One line for the command line and the form.
     required
@@ -82,6 +76,13 @@ class Parameter:
     """
 
     _file = False
+    _said: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls, *positional: Any, **arguments: Any) -> Any:
+        """Keep the arguments: those that use configs are filled in by `filled`."""
+        self = super().__new__(cls)
+        self._said = (positional, arguments)
+        return self
 
     def __init__(
         self,
@@ -100,8 +101,34 @@ class Parameter:
         self.required = bool(required)
         self.show_default = show_default
         self.separator = separator
-        self.place = _caller()
-        self.kind = self._kind(type)
+        self.place = getattr(self, "place", None) or _caller()
+        self.typed: Typed | None = None
+        self.kind = "json" if self.waits else self._kind(type)
+
+    @property
+    def waits(self) -> bool:
+        """Whether an argument waits for the value of a config."""
+        return waits(self._said[0]) or waits(self._said[1])
+
+    def filled(self, configs: Mapping[str, Any]) -> Parameter:
+        """Parameter with the values of configs among its arguments; itself where there are none.
+
+        Raises
+        ------
+        FlowError
+            When a config or a key does not exist.
+        """
+        if not self.waits:
+            return self
+        try:
+            positional, arguments = (evaluate(one, configs) for one in self._said)
+        except FlowError as error:
+            raise self.__class__.refused(self, error.what, error.mend) from error
+        found = Parameter.__new__(self.__class__, *positional, **arguments)
+        found.place = self.place
+        found.__init__(*positional, **arguments)
+        found.place, found.attribute = self.place, self.attribute
+        return found  # type: ignore[no-any-return]
 
     def _kind(self, given: Any) -> ParameterType:
         if self.separator is not None:
@@ -109,14 +136,23 @@ class Parameter:
         if given is None:
             given = str if self.default is None or callable(self.default) else self.default.__class__
         kinds: dict[Any, ParameterType] = {int: "int", float: "float", str: "str", bool: "bool"}
-        if given is JSONType or given in (dict, list):
+        if given is JSONType or (isinstance(given, type) and issubclass(given, (dict, list))):
             return "json"
-        if given in kinds:
+        if isinstance(given, type) and given in kinds:
             return kinds[given]
-        raise self.refused(
-            f"the type {getattr(given, '__name__', given)!r} is not one a parameter can have",
-            "use int, float, str, bool or JSONType.",
-        )
+        # Not at the top: the plain types, which nearly all parameters have, need none of it.
+        from airloom.flow.typed import Wrong, kind_of, typed
+
+        try:
+            self.typed = typed(given)
+        except Wrong as error:
+            raise self.refused(f"its type cannot be read: {error}", "use types that JSON can hold.") from None
+        if self.typed is None:
+            raise self.refused(
+                f"the type {getattr(given, '__name__', given)!r} is not one a parameter can have",
+                "use int, float, str, bool or JSONType, a date, an enum, a dataclass or a pydantic model.",
+            )
+        return kind_of(self.typed.schema)
 
     def refused(self, what: str, mend: str) -> ParameterError:
         """Error that names this parameter and its line."""
@@ -131,9 +167,10 @@ class Parameter:
             When the default is not of the parameter's type, or its callable raises.
         """
         default = self._default(context)
-        schema: dict[str, Json] = dict(_SCHEMAS[self.kind])
-        if default is None and not self.required and self.kind not in ("json", "file"):
-            schema["type"] = [schema["type"], "null"]
+        schema = dict(_SCHEMAS[self.kind] if self.typed is None else self.typed.schema)
+        said = schema.pop("description", "")
+        if default is None and not self.required and (self.typed is not None or self.kind != "json"):
+            schema = _or_null(schema)
         return ParameterPlan(
             name=self.name,
             attribute=self.attribute,
@@ -141,7 +178,7 @@ class Parameter:
             schema=schema,
             required=self.required,
             default=default,
-            help=self.help,
+            help=self.help or str(said),
             separator=self.separator,
             line=self.place.line or 0,
         )
@@ -155,6 +192,10 @@ class Parameter:
                 raise self.refused(f"its default raised {error!r}", "mend the function.") from error
         if value is None:
             return None
+        if self.typed is not None:
+            if isinstance(value, str) and self.kind == "json" and "enum" not in self.typed.schema:
+                value = self._json(value)
+            return self._typed_json(value, self.place)
         if self.kind == "list" and isinstance(value, str):
             value = value.split(self.separator)
         if self.kind == "json" and isinstance(value, str):
@@ -164,6 +205,42 @@ class Parameter:
         if self.kind == "str" and not isinstance(value, str):
             value = str(value)
         return checked(self.name, self.kind, value, self.place)
+
+    def check(self, value: Json, where: Place | str) -> Json:
+        """Return the value's JSON when it is of the parameter's type, as deep as that goes.
+
+        Raises
+        ------
+        ParameterError
+            When it is not.
+        """
+        return value if self.typed is None else self._typed_json(value, where)
+
+    def load(self, value: Json, where: Place | str) -> Any:
+        """Value as the steps see it.
+
+        Raises
+        ------
+        ParameterError
+            When it is not of the parameter's type.
+        """
+        if self.typed is None or value is None:
+            return value
+        self._typed_json(value, where)
+        return self.typed.load(value)
+
+    def _typed_json(self, value: Any, where: Place | str) -> Json:
+        from airloom.flow.typed import Wrong
+
+        assert self.typed is not None  # noqa: S101 - asked before
+        try:
+            found = self.typed.dump(value)
+            self.typed.load(found)
+        except Wrong as error:
+            raise ParameterError(
+                f"parameter {self.name!r}: {error}", where=where, mend="give a value of the parameter's type."
+            ) from None
+        return found
 
     def _json(self, text: str) -> Json:
         try:
@@ -262,8 +339,21 @@ def find_file(name: str, path: str, folder: Path, place: Place | str) -> Path:
     )
 
 
-def checked(name: str, kind: ParameterType, value: Json, where: Place | str) -> Json:
-    """Return the value when it is of the parameter's type.
+def _or_null(schema: Schema) -> Schema:
+    kind = schema.get("type")
+    if "enum" in schema:
+        schema["enum"] = [*schema["enum"], None]  # type: ignore[misc] # it is a list
+    if isinstance(kind, list):
+        return schema if "null" in kind else {**schema, "type": [*kind, "null"]}
+    if isinstance(kind, str):
+        return {**schema, "type": [kind, "null"]}
+    return {"anyOf": [schema, {"type": "null"}]} if kind is None and "enum" not in schema else schema
+
+
+def checked(
+    name: str, kind: ParameterType, value: Json, where: Place | str, schema: Mapping[str, Json] | None = None
+) -> Json:
+    """Return the value when it is of the parameter's type; of a deeper schema only choices and bounds count.
 
     Raises
     ------
@@ -290,7 +380,27 @@ def checked(name: str, kind: ParameterType, value: Json, where: Place | str) -> 
             where=where,
             mend=f"give {_called(kind)}.",
         )
+    if schema is not None and ("enum" in schema or kind in ("int", "float")):
+        _check_schema(name, value, where, schema)
     return float(value) if kind == "float" and isinstance(value, int) else value
+
+
+def _check_schema(name: str, value: Json, where: Place | str, schema: Mapping[str, Json]) -> None:
+    from airloom.flow.typed import bounds_problem
+
+    choices = schema.get("enum")
+    if isinstance(choices, list):
+        if not any(one == value and isinstance(one, bool) == isinstance(value, bool) for one in choices):
+            shown = ", ".join(repr(choice) for choice in choices if choice is not None)
+            raise ParameterError(
+                f"parameter {name!r}: {value!r} is not one of {shown}", where=where, mend="give one of these."
+            )
+    elif isinstance(value, (int, float)):
+        problem = bounds_problem(dict(schema), value)
+        if problem is not None:
+            raise ParameterError(
+                f"parameter {name!r}: {problem}", where=where, mend="give a number in between."
+            )
 
 
 def from_text(plan: ParameterPlan, text: str, where: str) -> Json:
@@ -309,6 +419,9 @@ def from_text(plan: ParameterPlan, text: str, where: str) -> Json:
         if plan.type == "bool":
             return _BOOLEANS[text.strip().lower()]
         if plan.type == "json":
+            choices = plan.schema.get("enum")
+            if isinstance(choices, list) and text in choices:
+                return text
             value: Json = json.loads(text)
             return value
     except (ValueError, KeyError):
@@ -351,5 +464,9 @@ def parameters_of(flow: type) -> dict[str, Parameter]:
     """Parameters of a flow class by attribute, in the order of declaration, inherited ones first."""
     found: dict[str, Parameter] = {}
     for base in reversed(flow.__mro__):
-        found |= {name: value for name, value in vars(base).items() if isinstance(value, Parameter)}
+        for name, value in vars(base).items():
+            if isinstance(value, Parameter):
+                found[name] = value
+            else:
+                found.pop(name, None)  # a subclass has something else under the name
     return found

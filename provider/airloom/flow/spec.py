@@ -34,7 +34,7 @@ class Frame(NamedTuple):
 
 
 class Next(NamedTuple):
-    """What ``self.next`` was called with."""
+    """What ``self.next`` was called with; ``replaced`` where a user's decorator said it instead."""
 
     targets: tuple[str, ...]
     foreach: str | None
@@ -42,6 +42,7 @@ class Next(NamedTuple):
     num_parallel: int | None
     choice: Any
     allow_empty: bool
+    replaced: bool = False
 
 
 class NoArtifacts:

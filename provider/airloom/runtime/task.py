@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -22,16 +22,20 @@ from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from airloom.codec import Json
-from airloom.errors import AirloomError, GraphError, StepFailed, StepTimedOut
+from airloom.errors import AirloomError, GraphError, StepFailed, StepTimedOut, VersionSkew
 from airloom.flow.caught import CaughtException
+from airloom.flow.configs import ConfigValue
 from airloom.flow.current import Parallel, Trigger, current
-from airloom.flow.declarations import step_declaration
+from airloom.flow.declarations import config_attributes, step_declaration
+from airloom.flow.mutators import finish
 from airloom.flow.parameters import IncludeFile, parameters_of
 from airloom.flow.spec import FlowSpec, Input, Inputs, Source, TaskState
+from airloom.flow.user_decorators import wrappers
 from airloom.names import indices_of, task_id
 from airloom.plan import Plan, StepPlan
 from airloom.runtime.lineage import ITEMS, Lineage, Parent
 from airloom.runtime.usage import Meter
+from airloom.settings import variable
 from airloom.store.datastore import Datastore, TaskKey
 from airloom.store.records import (
     ArtifactRecord,
@@ -98,7 +102,7 @@ class Task:
     ) -> None:
         self.datastore = datastore
         self.plan = plan
-        self.flow = flow
+        self.flow = finish(flow, plan.configs, plan.attached)
         self.request = request
         self.step: StepPlan = plan.step(request.step)
         self.indices = indices_of(request.task, self.step.depth)
@@ -195,6 +199,7 @@ class Task:
         for name in (ITEMS, *self._shared):
             inherited.pop(name, None)
         parameters = parameter_values(self.flow, self.plan, self.run_record, self.datastore)
+        parameters |= config_attributes(self.flow)
         state = TaskState(parameters, inherited, self.lineage.stack(self.step, self.indices))
         object.__setattr__(instance, "_airloom", state)
         return instance
@@ -202,7 +207,8 @@ class Task:
     @property
     def _shared(self) -> tuple[str, ...]:
         """Names that every task of the run sees with the same value."""
-        return (*(parameter.attribute for parameter in self.plan.parameters), *self.plan.constants)
+        parameters = (parameter.attribute for parameter in self.plan.parameters)
+        return (*parameters, *config_attributes(self.flow), *self.plan.constants)
 
     @contextmanager
     def _surroundings(self) -> Iterator[None]:
@@ -211,11 +217,15 @@ class Task:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="airloom-"))
             current.enter(self._facts(folder))
             stack.callback(current.leave)
-            stack.enter_context(_variables({**self.step.variables, **self._secrets()}))
+            stack.enter_context(_variables({**self._store(), **self.step.variables, **self._secrets()}))
             stack.enter_context(_neutral_main())
             if self.step.timeout_s is not None and self.request.alarm:
                 stack.enter_context(_alarm(self.step.timeout_s, self.key.pathspec))
             yield
+
+    def _store(self) -> dict[str, str]:
+        # The client inside of a step reads the store that the run is in.
+        return {variable("datastore_root"): self.datastore.root}
 
     def _secrets(self) -> dict[str, str]:
         if not self.step.secrets:
@@ -249,7 +259,7 @@ class Task:
             "username": record.user,
             "tags": frozenset(record.tags),
             "tempdir": folder,
-            "parameter_names": [parameter.name for parameter in self.plan.parameters],
+            "parameter_names": [*self.plan.configs, *(one.name for one in self.plan.parameters)],
             "graph": self.plan,
             **self._gang(),
             **({} if self.cards is None else {"card": self.cards.current}),
@@ -286,14 +296,29 @@ class Task:
     def _call(self, instance: FlowSpec, parents: list[Parent]) -> None:
         method = getattr(instance, self.step.name)
         if self.step.joins is None:
-            method()
+            self._call_wrapped(instance, method, None)
             return
         branches = []
         for parent in parents:
             step = self.plan.step(parent.key.step)
             levels = self.lineage.stack(step, parent.indices)
             branches.append(Input(step.name, _ParentSource(parent), levels))
-        method(Inputs(branches))
+        self._call_wrapped(instance, method, Inputs(branches))
+
+    def _call_wrapped(self, instance: FlowSpec, method: Callable[..., Any], inputs: Inputs | None) -> None:
+        around = wrappers(step_declaration(method))
+        if tuple(one.name for one in around) != self.step.wrappers:
+            raise VersionSkew(
+                f"mutators put other decorators around {self.step.name!r} than when the flow was compiled",
+                where=f"{self.plan.module}.py:{self.step.line}, step {self.step.name!r}",
+                mend="let mutators decide by configs only, not by what differs from machine to machine.",
+            )
+        if around:
+            from airloom.runtime.wrapped import call
+
+            call(around, self.step, instance, method, inputs)
+        else:
+            method() if inputs is None else method(inputs)
 
     # -- after it ------------------------------------------------------------------------
 
@@ -308,7 +333,8 @@ class Task:
                 where=where,
                 mend="a return before self.next() leaves the run without a next step: end the step with it.",
             )
-        if not set(taken.targets) <= set(planned.targets) or taken.foreach not in (planned.variable, None):
+        other = taken.foreach not in (planned.variable, None) and not taken.replaced
+        if not set(taken.targets) <= set(planned.targets) or other:
             raise GraphError(
                 f"the step {self.step.name!r} went to {', '.join(taken.targets)}, "
                 f"but its source says {', '.join(planned.targets)}",
@@ -325,7 +351,8 @@ class Task:
 
     def _spread(self, instance: FlowSpec, where: str) -> int:
         """Width of a foreach; what cannot be indexed later becomes a list now."""
-        name = self.step.transition.variable or ""
+        taken, planned = instance._airloom.next, self.step.transition.variable or ""  # noqa: SLF001
+        name = (taken.foreach if taken is not None else None) or planned
         try:
             items = getattr(instance, name)
         except AttributeError:
@@ -346,6 +373,8 @@ class Task:
                 ) from None
             if hasattr(getattr(instance, name), "__next__"):
                 setattr(instance, name, items)  # an iterator is used up now, and could not be saved
+            setattr(instance, ITEMS, items)
+        elif name != planned:
             setattr(instance, ITEMS, items)
         width = len(items)
         if width == 0 and not self.step.transition.allow_empty:
@@ -374,7 +403,10 @@ class Task:
                 continue
             fresh[name] = value
         if not parents:
-            fresh |= state.parameters
+            fresh |= {
+                name: value.to_dict() if isinstance(value, ConfigValue) else value
+                for name, value in state.parameters.items()
+            }
             fresh |= {name: getattr(self.flow, name) for name in self.plan.constants}
         return records | self.datastore.save_artifacts(fresh)
 
@@ -394,7 +426,7 @@ class Task:
         if isinstance(error, AirloomError):
             return error
         return StepFailed(
-            f"the step {self.step.name!r} raised {what.type}: {what.message}",
+            f"the step {self.step.name!r} raised {what.type.removeprefix('builtins.')}: {what.message}",
             where=f"{self.key.pathspec}, attempt {self.attempt}",
             mend="see the traceback above; `airloom logs` shows it again.",
         )
@@ -447,7 +479,7 @@ def parameter_values(
         if isinstance(found, IncludeFile) and isinstance(value, dict):
             values[parameter.attribute] = found.content(datastore.code(str(value["digest"])))
         else:
-            values[parameter.attribute] = value
+            values[parameter.attribute] = value if found is None else found.load(value, record.run)
     return values
 
 

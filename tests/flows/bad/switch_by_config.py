@@ -1,4 +1,4 @@
-# expect: config keys are not offered yet
+# expect: the switch has the case self.config.key, and the flow has no config 'config'
 # line: 10
 from airloom import FlowSpec, step
 
