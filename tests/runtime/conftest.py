@@ -39,6 +39,20 @@ class Project:
         text = f"{_HEAD}{dedent(top)}\n\nclass MyFlow(FlowSpec):\n{indent(dedent(body), '    ')}\n"
         self.file.write_text(f'{text}\nif __name__ == "__main__":\n    MyFlow()\n')
 
+    def write_traced(self, body: str, *, top: str = "") -> None:
+        """Write a flow whose steps call ``ran("name")``; `ran` tells which did."""
+        traced = (
+            'def ran(name):\n    with (HERE / "ran").open("a") as file:\n        file.write(f"{name}\\n")\n'
+        )
+        self.write(body, top=f"{dedent(top)}\n{traced}")
+
+    def ran(self) -> list[str]:
+        """Give the names that steps have told since this was asked last, sorted."""
+        file = self.folder / "ran"
+        names = sorted(file.read_text().split()) if file.exists() else []
+        file.unlink(missing_ok=True)
+        return names
+
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         """Begin to run the flow, in a session of its own as on a terminal of its own."""
         environment = {name: text for name, text in os.environ.items() if not name.startswith("AIRLOOM_")}

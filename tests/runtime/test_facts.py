@@ -64,11 +64,7 @@ def test_current_has_the_facts_of_the_task(project: Project) -> None:
     assert project.value("work", "asked") == (5, True, False)
     assert project.value("work", "steps") == ["start", "work", "join", "end"]
     assert project.value("work", "tags") == frozenset()
-
-
-def test_the_temporary_folder_of_a_task_is_gone_after_it(project: Project) -> None:
-    project.write(FACTS)
-    project.run()
+    # A folder for temporary files is there while the task runs, and gone after it.
     assert project.value("work", "is_folder") is True
     assert not Path(project.value("work", "tempdir")).exists()
 

@@ -132,18 +132,13 @@ def test_a_failing_task_lets_running_ones_finish_and_starts_no_others(project: P
     assert "failed after" in done.stderr
 
 
-def test_a_failed_run_ends_unsuccessful(project: Project) -> None:
+def test_a_failed_run_ends_unsuccessful_with_the_users_traceback(project: Project) -> None:
     project.write(FAILING)
-    project.run("--max-workers", "1", code=1)
+    done = project.run("--max-workers", "1", code=1)
     ends = project.datastore.ends("MyFlow", project.latest.id)
     assert [end.successful for end in ends] == [False]
     assert project.latest.finished
     assert not project.latest.successful
-
-
-def test_the_users_traceback_is_shown_once_and_kept(project: Project) -> None:
-    project.write(FAILING)
-    done = project.run("--max-workers", "1", code=1)
     assert done.stderr.count("raise ValueError") == 1
     assert 'my_flow.py", line' in done.stderr
     assert "task.py" not in done.stderr, "frames of ours say nothing to the user"

@@ -55,7 +55,7 @@ def test_catch_acts_in_the_last_try_only_and_keeps_what_was_set(project: Project
     assert task.current_attempt == 1
     assert project.value("start", "seen") == 1
     assert project.value("start", "problem").exception == "disk on fire"
-    assert project.value("end", "problem").type == "OSError"
+    assert project.value("end", "problem").type == "builtins.OSError"
     assert done.stderr.count("OSError: disk on fire") >= 2
     assert project.latest.successful
 
