@@ -1,0 +1,2 @@
+def pairs(text):
+    return dict(pair.split("=") for pair in text.split(";"))
