@@ -38,7 +38,7 @@ def runs(
 
     def start_in_airflow(file: Path) -> tuple[str, str]:
         flow = _flow_of(file)
-        sandbox.api.wait_for_dag(flow, 120)
+        sandbox.api.wait_for_dag(flow, 300)
         return flow, sandbox.api.trigger(flow, run_id="same~as+local:1")
 
     def run_here(file: Path) -> str:
@@ -53,7 +53,7 @@ def runs(
     namespace(None)
     found: dict[str, tuple[Run, Run]] = {}
     for file, (flow, run), local in zip(files, started, here, strict=True):
-        ended = sandbox.api.wait_for_run(flow, run, 240)
+        ended = sandbox.api.wait_for_run(flow, run, 500)
         assert ended.state == "success" or _failures(sandbox, flow, run) is None
         found[file.stem] = Run(f"{flow}/{local}", datastore=root), Run(f"{flow}/{run}", datastore=root)
     yield found

@@ -17,7 +17,7 @@ import pytest
 from airloom.client import Run, Task, default_namespace, namespace
 from airloom.names import escape
 from airloom.sandbox import ApiError, Sandbox, TaskInstance
-from airloom.sandbox.api import DagRun
+from airloom.sandbox import DagRun
 
 pytestmark = pytest.mark.system
 
@@ -221,7 +221,7 @@ class Deployed:
         return self.sandbox.api.trigger(flow, conf)
 
     def wait(self, flow: str, run: str) -> DagRun:
-        return self.sandbox.api.wait_for_run(flow, run, 120)
+        return self.sandbox.api.wait_for_run(flow, run, 300)
 
     def success(self, flow: str, run: str) -> Run:
         ended = self.wait(flow, run)
@@ -251,7 +251,7 @@ def deployed(
         command_line(file, "deploy", "--dags-folder", str(sandbox.dags_folder), root=root)
         files.append(sandbox.dags_folder / f"{flow}.py")
     for flow in FLOWS:
-        sandbox.api.wait_for_dag(flow, 60)
+        sandbox.api.wait_for_dag(flow, 300)
     namespace(None)
     yield Deployed(sandbox, root)
     default_namespace()
@@ -270,7 +270,7 @@ def steering(tmp_path: Path) -> Callable[[int], dict[str, object]]:
     return write
 
 
-def eventually(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
+def eventually(condition: Callable[[], object], timeout_s: float = 120.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "it did not come true in time"
@@ -456,7 +456,7 @@ def test_two_runs_at_once_do_not_mix(deployed: Deployed, tmp_path: Path) -> None
 
 
 def test_a_schedule_has_its_time_zone(deployed: Deployed) -> None:
-    dag = deployed.sandbox.api.wait_for_dag("RunsScheduled")
+    dag = deployed.sandbox.api.wait_for_dag("RunsScheduled", 300)
     assert dag["timetable_summary"] == "30 6 1 1 *"
     details = deployed.sandbox.api.request("GET", "/dags/RunsScheduled/details")
     assert details["next_dagrun_run_after"].endswith("-01-01T05:30:00Z")
