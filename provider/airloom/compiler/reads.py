@@ -110,8 +110,9 @@ class _Reads:
         if not node.is_join:
             step.before = _union(self._steps[parent].after for parent in step.parents)
         method = self.method(name, None)
-        if not isinstance(method, _Method):
-            step.opaque = True
+        wrapped = any(written.maker is not None for written in node.declaration.written)
+        if wrapped or not isinstance(method, _Method):
+            step.opaque = True  # what the user's own decorators do to self is anybody's guess
             step.after = None
             return []
         walk = _Walk(self, step)
