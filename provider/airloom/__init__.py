@@ -27,12 +27,15 @@ if TYPE_CHECKING:
     )
     from airloom.flow.mutators import FlowMutator, MutableFlow, MutableStep, StepMutator
     from airloom.flow.user_decorators import USER_SKIP_STEP, UserStepDecorator, user_step_decorator
+    from airloom.runner import DeployedFlow, Deployer, NBRunner, Runner
 
 __all__ = [
     "USER_SKIP_STEP",
     "Config",
     "ConfigValue",
     "DataArtifact",
+    "DeployedFlow",
+    "Deployer",
     "Flow",
     "FlowMutator",
     "FlowSpec",
@@ -41,8 +44,10 @@ __all__ = [
     "Metaflow",
     "MutableFlow",
     "MutableStep",
+    "NBRunner",
     "Parameter",
     "Run",
+    "Runner",
     "Step",
     "StepMutator",
     "Task",
@@ -82,6 +87,7 @@ _CLIENT = (
     "namespace",
 )
 _MUTATORS = ("FlowMutator", "MutableFlow", "MutableStep", "StepMutator")
+_RUNNERS = ("DeployedFlow", "Deployer", "NBRunner", "Runner")
 _OF_USERS = ("USER_SKIP_STEP", "UserStepDecorator", "user_step_decorator")
 
 
@@ -95,6 +101,10 @@ def __getattr__(name: str) -> Any:
         from airloom.flow import mutators
 
         return getattr(mutators, name)
+    if name in _RUNNERS:
+        from airloom import runner
+
+        return getattr(runner, name)
     if name in _OF_USERS:
         from airloom.flow import user_decorators
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,8 +118,11 @@ def stored(given: dict[str, Json | bytes], datastore: Datastore) -> dict[str, Js
 
 
 def _write(file: Path, run: str) -> None:
+    # In one step: whoever waits for the file reads all of the id.
+    whole = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        file.write_text(run, encoding="utf-8")
+        whole.write_text(run, encoding="utf-8")
+        whole.replace(file)
     except OSError as error:
         raise SettingsError(
             f"the run's id cannot be written: {error.strerror}",

@@ -4,8 +4,8 @@ For the first try on a laptop and for system tests; never for production. Nothin
 imports Airflow: it is started as programs, and spoken to over HTTP.
 """
 
+from airloom.airflow_api.api import AirflowApi, DagRun, TaskInstance
+from airloom.airflow_api.http import ApiError
 from airloom.sandbox.airflow import Sandbox
-from airloom.sandbox.api import AirflowApi, DagRun, TaskInstance
-from airloom.sandbox.http import ApiError
 
 __all__ = ["AirflowApi", "ApiError", "DagRun", "Sandbox", "TaskInstance"]

@@ -26,11 +26,11 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import NoReturn
 
+from airloom.airflow_api.api import AirflowApi
+from airloom.airflow_api.http import ApiError
 from airloom.errors import DeployError, InternalError
-from airloom.sandbox.api import AirflowApi
 from airloom.sandbox.configuration import USER, airflow_environment, keep_secrets, write_private
 from airloom.sandbox.database import give_up_schedulers, migrate
-from airloom.sandbox.http import ApiError
 from airloom.sandbox.processes import end_all, free_ports, spawn, tail
 from airloom.sandbox.record import Record
 

@@ -15,8 +15,8 @@ from datetime import datetime
 from http import HTTPStatus
 from urllib.parse import quote
 
+from airloom.airflow_api.http import AirflowHttp, ApiError, Json
 from airloom.errors import DeployError
-from airloom.sandbox.http import AirflowHttp, ApiError, Json
 
 FINISHED = frozenset({"success", "failed"})
 _POLL_S = 0.2
@@ -154,6 +154,14 @@ class AirflowApi(AirflowHttp):
         """
         raw = self.request("GET", _path("dags", dag_id, "dagRuns", run_id))
         return DagRun(dag_id, run_id, raw["state"], raw.get("conf") or {}, raw)
+
+    def set_run_state(self, dag_id: str, run_id: str, state: str) -> None:
+        """Mark a run ``success`` or ``failed``; its running tasks are ended."""
+        self.request("PATCH", _path("dags", dag_id, "dagRuns", run_id), body={"state": state})
+
+    def pause(self, dag_id: str, *, paused: bool = True) -> None:
+        """Keep a DAG's runs from starting, or let them start again."""
+        self.request("PATCH", _path("dags", dag_id), body={"is_paused": paused})
 
     def task_instances(self, dag_id: str, run_id: str) -> list[TaskInstance]:
         """All task instances of a run, by task id and map index."""
