@@ -49,7 +49,7 @@ class ShakyFlow(FlowSpec):
     def collect(self, inputs):
         """Tell what went well from what did not."""
         self.results = [branch.result for branch in inputs]
-        self.failures = {branch.index: branch.failure.type for branch in inputs if branch.failure}
+        self.failures = {branch.index: branch.failure.exception for branch in inputs if branch.failure}
         self.merge_artifacts(inputs, include=["attempts_needed", "slowness", "begun"])
         self.next(self.end)
 
