@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airloom.client import Run, Task
 from airloom.store.datastore import TaskKey
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import Project
-
-Eventually = Callable[[Callable[[], Any]], Any]
 
 
 LINEAR = """
@@ -244,7 +241,7 @@ def test_a_caught_failure_is_taken_over_as_such(project: Project) -> None:
     project.write_traced(text.format(end="self.kind = self.problem.type"))
     project.resume()
     assert project.ran() == []
-    assert project.value("end", "kind") == "KeyError"
+    assert project.value("end", "kind").endswith("KeyError")
     assert project.latest["start"].task.exception is not None
 
 

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.system
 CommandLine = Callable[..., subprocess.CompletedProcess[str]]
 
 FLOW = """
+import os
 from airloom import FlowSpec, Parameter, current, step
 
 class ResumedHere(FlowSpec):
