@@ -349,7 +349,8 @@ class LocalRun:
     ) -> bool:
         """Run it; return whether every task succeeded.
 
-        The tasks of ``finished`` are committed already, and so are all that they read. A failed task lets those that run already come to their end, and starts no others.
+        The tasks of ``finished`` are committed already, and so are all that they read. A failed
+        task lets those that run already come to their end, and starts no others.
         """
         self._reporter.run_started(self._plan, record.run)
         self._ready.append((self._plan.start, (), 0))
