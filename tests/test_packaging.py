@@ -84,7 +84,7 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel: zipfile.ZipFi
     assert files == wanted | templates
     assert "airloom/py.typed" in files
     assert "airloom/dag_templates/dag.py.j2" in files
-    assert not [name for name in files if "test" in name]
+    assert not [name for name in files if "tests/" in name or "test_" in name]
 
 
 def test_the_wheel_says_what_it_needs_and_where_it_begins(wheel: zipfile.ZipFile) -> None:
