@@ -181,7 +181,7 @@ def neutral(line: str) -> str:
         (r"\b\d\d:\d\d:\d\d\b", "TIME"),
         (r"\b\d{16}\b", "RUN"),
         (r"b3:[0-9a-f]+", "DIGEST"),
-        (r"\d+\.\d+ s\b", "SECONDS"),
+        (r"\d+\.\d+ ?s\b", "SECONDS"),
         (r"\b(USER|somebody)\b", "USER"),
     ):
         line = re.sub(pattern, name, line)
