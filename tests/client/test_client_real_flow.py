@@ -129,7 +129,8 @@ def test_a_caught_failure_of_the_local_runner_is_told(run: Run) -> None:
     task = Task(f"{run.pathspec}/fit/2")
     assert task.successful
     assert task.exception is not None
-    assert (task.exception.type, task.exception.exception) == ("ValueError", "too fast")
+    assert task.exception.type.endswith("ValueError")
+    assert task.exception.exception == "too fast"
     assert Task(f"{run.pathspec}/fit/1").exception is None
 
 
