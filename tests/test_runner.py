@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import linecache
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -21,8 +20,6 @@ from airloom import FlowSpec, NBRunner, Runner
 from airloom.errors import FlowError, NotFound, ParameterError, SettingsError
 from airloom.runner.notebook import cell_of
 from airloom.runner.program import options
-
-DOCS = Path(__file__).parents[1] / "docs"
 
 FLOW = """
 import json, os, sys, time
@@ -330,14 +327,3 @@ def test_a_class_whose_text_is_gone_is_refused(cell: Callable[[str], type[FlowSp
     linecache.cache.clear()
     with pytest.raises(FlowError, match="run the cell with the class again"):
         NBRunner(flow)
-
-
-def test_the_examples_of_the_docs_run(file: Path) -> None:
-    blocks = re.findall(r"```python\n(# .*?\.py\n.*?)```", (DOCS / "runner.md").read_text(), re.DOTALL)
-    assert len(blocks) == 3
-    for block in blocks:
-        (file.parent / block.split("\n")[0][2:]).write_text(block)
-    for program in blocks[1:]:
-        command = [sys.executable, program.split("\n")[0][2:]]
-        ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=file.parent)
-        assert ran.returncode == 0, ran.stdout + ran.stderr

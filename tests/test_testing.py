@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +26,6 @@ from airloom.errors import ArtifactError, CheckFailed, GraphError, ParameterErro
 from airloom.flow.spec import UnhandledInMergeArtifacts
 from airloom.store.objects import MemoryObjects
 from airloom.testing import NextSteps, run_step
-
-DOCS = Path(__file__).parents[1] / "docs"
 
 
 class Scores(FlowSpec):
@@ -207,18 +202,3 @@ def test_nothing_is_left_on_the_disk_or_in_memory(tmp_path: Path, monkeypatch: p
     run_step(Scores, "start", parameters={"needed": 1})
     assert not list(tmp_path.iterdir())
     assert set(MemoryObjects._spaces) == before
-
-
-def blocks(file: Path) -> Iterator[str]:
-    return iter(re.findall(r"```python\n(.*?)```", file.read_text(encoding="utf-8"), re.DOTALL))
-
-
-def test_the_example_of_the_docs_passes(tmp_path: Path) -> None:
-    for block in blocks(DOCS / "testing.md"):
-        name = block.split("\n")[0].removeprefix("# ")
-        assert name.endswith(".py")
-        (tmp_path / name).write_text(block)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "4 passed" in ran.stdout

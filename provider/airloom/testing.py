@@ -16,6 +16,7 @@ from airloom.codec import Json
 from airloom.compiler.planner import compile_flow
 from airloom.errors import FlowError, GraphError, Place, StepFailed
 from airloom.flow.declarations import config_attributes
+from airloom.flow.mutators import finish
 from airloom.flow.spec import FlowSpec
 from airloom.names import Indices, did_you_mean, task_id
 from airloom.plan import Plan, StepPlan
@@ -158,8 +159,9 @@ def run_step(
         {"scheduler": "test"},
     )
     begin(datastore, record)
-    shared = parameter_values(flow, plan, record, datastore)
-    shared |= {name: getattr(flow, name) for name in plan.constants}
+    finished = finish(flow, plan.configs, plan.attached)
+    shared = parameter_values(finished, plan, record, datastore)
+    shared |= {name: getattr(finished, name) for name in plan.constants}
     given = _Given(datastore, plan, record.run, plan.step(step), inputs, shared)
     given.place(index, item, items, foreach_stack)
     request = TaskRequest(record.run, step, given.name, retry_count, last_try=False, alarm=False)

@@ -18,12 +18,14 @@ import pytest
 
 from airloom.compiler.checks import check
 from airloom.compiler.graph import build
+from airloom.compiler.planner import compile_flow
 from airloom.compiler.reads import unset_reads
 from airloom.errors import CheckFailed, GraphError, Place
 from airloom.flow.decorators import catch, step
 from airloom.flow.parameters import Parameter
 from airloom.flow.spec import FlowSpec
 from airloom.runtime.code import import_flow
+from airloom.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 _numbers = count()
@@ -521,12 +523,12 @@ def test_the_check_refuses_and_names_the_line() -> None:
 
 def test_a_good_flow_is_accepted(good_flow: Path, clean_imports: None) -> None:
     flow = import_flow(good_flow, good_flow.read_text().rsplit("__main__", 1)[1].split("(")[0].split()[-1])
-    assert found(flow) == []
+    assert compile_flow(flow, Settings(), packed=False)
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "examples").rglob("*_flow.py")), ids=lambda file: file.stem)
 def test_an_example_is_accepted(file: Path, clean_imports: None) -> None:
-    assert found(import_flow(file)) == []
+    assert compile_flow(import_flow(file), Settings(), packed=False)
 
 
 def test_twenty_steps_take_less_than_five_milliseconds() -> None:
