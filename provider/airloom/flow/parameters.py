@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from airloom.codec import Json
 from airloom.digests import digest_of
@@ -19,6 +19,8 @@ from airloom.flow.configs import ParameterContext, evaluate, waits
 from airloom.plan import ParameterPlan, ParameterType
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from airloom.flow.typed import Schema, Typed
 
 
@@ -253,6 +255,10 @@ class Parameter:
         self.attribute = name
 
     # A data descriptor: reading goes to the task's value, writing is refused.
+    @overload
+    def __get__(self, flow: None, owner: type | None = None) -> Self: ...
+    @overload
+    def __get__(self, flow: Any, owner: type | None = None) -> Any: ...
     def __get__(self, flow: Any, owner: type | None = None) -> Any:
         return self if flow is None else flow.airloom_parameter(self.attribute)
 
