@@ -50,6 +50,7 @@ class _FlowGroup(click.Group):
     """A group whose verbs are built when configs and --with are known, which are taken out first."""
 
     source: FlowFile
+    _helps = True
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         choices, rest = take(args, self.source.flow)

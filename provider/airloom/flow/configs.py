@@ -114,7 +114,7 @@ class ConfigExpr:
         return text + "".join(f".{key}" if isinstance(key, str) else f"[{key!r}]" for key in path)
 
 
-def config_expr(expression: str) -> ConfigExpr:
+def config_expr(expression: str) -> Any:
     """Stand for the value that an expression over the flow's configs will have.
 
     Parameters
@@ -174,6 +174,8 @@ def _evaluated(expression: ConfigExpr, configs: Mapping[str, Any]) -> Any:
             found = eval(text, dict(names), dict(configs))  # noqa: S307 - it is the flow's own code
         except Exception as error:
             raise _failed(expression, f"{type(error).__name__}: {error}", "mend the expression.") from error
+        if waits(found):
+            raise _failed(expression, "it names a config of another class", did_you_mean(text, list(configs)))
     elif steps[0] not in configs:
         raise _failed(
             expression, f"there is no config {steps[0]!r}", did_you_mean(str(steps[0]), list(configs))
@@ -320,10 +322,11 @@ class Config:
             "flow level attributes and parameters are read-only"
         )
 
-    def __getattr__(self, name: str) -> ConfigExpr:
-        return getattr(self._expression(), name)  # type: ignore[no-any-return]
+    # Any, so that type checkers let expressions stand where a number or a text is asked for.
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._expression(), name)
 
-    def __getitem__(self, key: Any) -> ConfigExpr:
+    def __getitem__(self, key: Any) -> Any:
         return self._expression()[key]
 
     def keys(self) -> list[str]:

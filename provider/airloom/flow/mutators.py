@@ -324,7 +324,7 @@ def find(wanted: Any, offered: Mapping[str, Offered], base: type, place: Place |
     """
     place = place or Place("a mutator")
     if isinstance(wanted, str):
-        name, arguments = parse(wanted)
+        name, arguments = parse(wanted, place)
         if name in offered:
             return Written(name, arguments, place)
         cls = _user_class(name, offered, base, place)

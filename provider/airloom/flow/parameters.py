@@ -195,7 +195,9 @@ class Parameter:
         if value is None:
             return None
         if self.typed is not None:
-            if isinstance(value, str) and self.kind == "json" and "enum" not in self.typed.schema:
+            from airloom.flow.typed import takes_text
+
+            if isinstance(value, str) and self.kind == "json" and not takes_text(self.typed.schema):
                 value = self._json(value)
             return self._typed_json(value, self.place)
         if self.kind == "list" and isinstance(value, str):
@@ -391,6 +393,19 @@ def checked(
     return float(value) if kind == "float" and isinstance(value, int) else value
 
 
+def _json_or_text(schema: Mapping[str, Json], text: str) -> Json:
+    try:
+        value: Json = json.loads(text)
+    except ValueError:
+        from airloom.flow.typed import takes_text
+
+        # Of the type JSON texts stand in quotation marks, everywhere else as they are.
+        if schema == _SCHEMAS["json"] or not takes_text(dict(schema)):
+            raise
+        return text
+    return value
+
+
 def _check_schema(name: str, value: Json, where: Place | str, schema: Mapping[str, Json]) -> None:
     from airloom.flow.typed import bounds_problem
 
@@ -425,11 +440,7 @@ def from_text(plan: ParameterPlan, text: str, where: str) -> Json:
         if plan.type == "bool":
             return _BOOLEANS[text.strip().lower()]
         if plan.type == "json":
-            choices = plan.schema.get("enum")
-            if isinstance(choices, list) and text in choices:
-                return text
-            value: Json = json.loads(text)
-            return value
+            return _json_or_text(plan.schema, text)
     except (ValueError, KeyError):
         raise ParameterError(
             f"parameter {plan.name!r}: {text!r} is not {_called(plan.type)}",

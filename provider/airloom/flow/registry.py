@@ -200,15 +200,15 @@ def _apply_all(known: Mapping[str, Offered], carrier: Any, written: Sequence[Wri
 _NEXT_ARGUMENT = re.compile(r",(?=\s*\w+\s*=)")
 
 
-def parse(text: str) -> tuple[str, dict[str, Any]]:
+def parse(text: str, where: Place | str = "a decorator as text") -> tuple[str, dict[str, Any]]:
     """Read a decorator as a text: ``name`` or ``name:argument=value,argument=value``.
 
     Values are JSON where they can be read as such, otherwise texts.
 
     >>> parse("retry:times=2,minutes_between_retries=0.5")
     ('retry', {'times': 2, 'minutes_between_retries': 0.5})
-    >>> parse('environment:vars={"A": "1", "B": "x=y"}')
-    ('environment', {'vars': {'A': '1', 'B': 'x=y'}})
+    >>> parse('environment:vars={"A": "1,b=2"},other=a text, too')
+    ('environment', {'vars': {'A': '1,b=2'}, 'other': 'a text, too'})
 
     Raises
     ------
@@ -217,14 +217,22 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
     """
     name, _, rest = text.partition(":")
     arguments: dict[str, Any] = {}
-    for part in _NEXT_ARGUMENT.split(rest) if rest else ():
-        key, equals, value = part.partition("=")
+    while rest:
+        key, equals, rest = rest.partition("=")
         if not equals or not key.strip().isidentifier():
-            raise FlowError(
-                f"{text!r} cannot be read at {part!r}", where=text, mend="write e.g. retry:times=2."
-            )
-        try:
-            arguments[key.strip()] = json.loads(value)
-        except ValueError:
-            arguments[key.strip()] = value.strip()
+            what = f"{text!r} cannot be read at {key!r}"
+            raise FlowError(what, where=where, mend="write e.g. retry:times=2.")
+        arguments[key.strip()], rest = _first_value(rest)
     return name.strip(), arguments
+
+
+def _first_value(text: str) -> tuple[Any, str]:
+    """Value that a text begins with, and what follows behind the comma."""
+    try:
+        value, end = json.JSONDecoder().raw_decode(text)
+    except ValueError:
+        end = -1
+    if end < 0 or text[end:].lstrip()[:1] not in ("", ","):
+        plain, *rest = _NEXT_ARGUMENT.split(text, maxsplit=1)
+        return plain.strip(), "".join(rest)
+    return value, text[end:].lstrip()[1:]

@@ -67,8 +67,25 @@ def kind_of(schema: Schema) -> ParameterType:
         "string": "str",
         "boolean": "bool",
     }
-    name = schema.get("type")
+    name, parts = schema.get("type"), schema.get("anyOf")
+    if isinstance(name, list):  # an optional value is read as one that is there
+        others = [one for one in name if one != "null"]
+        name = others[0] if len(others) == 1 else None
+    if isinstance(parts, list):
+        inner = [part for part in parts if isinstance(part, dict) and part.get("type") != "null"]
+        return kind_of(inner[0]) if len(inner) == 1 else "json"
     return kinds.get(name, "json") if isinstance(name, str) else "json"
+
+
+def takes_text(schema: Schema) -> bool:
+    """Say whether a text may be a value as it stands."""
+    name, parts = schema.get("type"), schema.get("anyOf")
+    if isinstance(parts, list):
+        return any(isinstance(part, dict) and takes_text(part) for part in parts)
+    choices = schema.get("enum")
+    if isinstance(choices, list) and any(isinstance(choice, str) for choice in choices):
+        return True
+    return name == "string" or (isinstance(name, list) and "string" in name)
 
 
 def is_pydantic(given: Any) -> bool:
@@ -165,7 +182,7 @@ def _reader(given: Any) -> Typed | None:
         return _sequence(origin, arguments)
     if origin is dict and arguments and arguments[0] is str:
         return _mapping(arguments[1])
-    return _SCALARS.get(origin) if isinstance(origin, type) else None
+    return None
 
 
 def _scalar(name: str, kinds: tuple[type, ...], called: str) -> _Plain:

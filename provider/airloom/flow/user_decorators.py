@@ -16,7 +16,7 @@ from airloom.flow.declarations import StepDeclaration, Written, step_declaration
 from airloom.flow.registry import caller, note
 
 U = TypeVar("U", bound="UserDecorator")
-Around = Callable[..., Generator[Any, None, Any]]
+Around = Callable[..., Iterator[Any]]
 
 USER_SKIP_STEP: dict[str, Any] = {}
 """What a generator yields to have the step skipped; its own ``self.next`` counts all the same."""
@@ -93,7 +93,8 @@ class _AroundStep(UserStepDecorator):
         """Run up to the yield."""
         function = type(self).airloom_function
         takes = len(inspect.signature(function).parameters)
-        self._running = function(*(step_name, flow, inputs, self._attributes)[:takes])
+        arguments = (step_name, flow, inputs, self._attributes)[:takes]
+        self._running = cast("Generator[Any, None, Any]", function(*arguments))
         try:
             given = next(self._running)
         except StopIteration:
