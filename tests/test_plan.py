@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from airloom.digests import is_digest
 from airloom.errors import GraphError, VersionSkew
+from airloom.codec import Json
 from airloom.plan import PLAN_VERSION, Plan, StepPlan, Transition
 
 texts = st.text(max_size=6)
@@ -31,6 +32,8 @@ def of(hint: Any) -> st.SearchStrategy[Any]:
     simple = {str: texts, int: st.integers(), float: finite, bool: st.booleans(), type(None): st.none()}
     if hint in simple:
         return simple[hint]
+    if hint is Json:
+        return values
     if is_dataclass(hint):
         hints = get_type_hints(hint)
         build: Any = hint
@@ -43,7 +46,7 @@ def of(hint: Any) -> st.SearchStrategy[Any]:
     if origin is dict:
         return st.dictionaries(texts, of(inner[1]), max_size=2)
     assert origin in (Union, types.UnionType), hint
-    return values if len(inner) > 2 else st.one_of(*map(of, inner))
+    return st.one_of(*map(of, inner))
 
 
 plans = of(Plan).map(lambda plan: replace(plan, plan_version=PLAN_VERSION))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import types
+from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import (
@@ -25,7 +26,10 @@ from typing import (
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+    Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+else:
+    # Python 3.10 does not resolve a recursive alias inside of another type.
+    Json = Any
 
 T = TypeVar("T", bound="DataclassInstance")
 
@@ -63,68 +67,80 @@ def loads(cls: type[T], data: bytes) -> T:
 
 def from_json(cls: type[T], value: Json) -> T:
     """Read a dataclass from a JSON value; see `loads`."""
-    return _decode(cls, value, cls.__name__)  # type: ignore[no-any-return]
+    return _decoder(cls)(value, cls.__name__)  # type: ignore[no-any-return]
+
+
+Decoder = Callable[[Any, str], Any]
 
 
 @cache
-def _hints(cls: type) -> dict[str, Any]:
-    return get_type_hints(cls)
-
-
-def _decode(hint: Any, value: Any, path: str) -> Any:
-    origin = get_origin(hint)
-    if hint is Any or _is_json(hint):
-        return value
+def _decoder(hint: Any) -> Decoder:
+    """Function that reads values of one type; built once, since records are read by the thousand."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return lambda value, path: value
     if is_dataclass(hint):
-        return _decode_dataclass(hint, value, path)
+        return _dataclass_decoder(hint)
     if origin in (Union, types.UnionType):
-        if value is None:
-            return None
-        (inner,) = [arg for arg in get_args(hint) if arg is not type(None)]
-        return _decode(inner, value, path)
+        (some,) = [_decoder(one) for one in inner if one is not type(None)]
+        return lambda value, path: None if value is None else some(value, path)
     if origin is tuple:
-        _expect(list, value, path)
-        return tuple(_decode(get_args(hint)[0], item, f"{path}[{i}]") for i, item in enumerate(value))
+        item = _decoder(inner[0])
+        return lambda value, path: tuple(
+            [item(one, f"{path}[{i}]") for i, one in enumerate(_expect(list, value, path))]
+        )
     if origin is dict:
-        _expect(dict, value, path)
-        return {key: _decode(get_args(hint)[1], item, f"{path}.{key}") for key, item in value.items()}
+        entry = _decoder(inner[1])
+        return lambda value, path: {
+            key: entry(one, f"{path}.{key}") for key, one in _expect(dict, value, path).items()
+        }
     if origin is Literal:
-        if value not in get_args(hint):
-            raise ValueError(f"{path} is {value!r}, not one of {get_args(hint)}")
-        return value
-    return _decode_scalar(getattr(hint, "__supertype__", hint), value, path)
+        return lambda value, path: _one_of(inner, value, path)
+    scalar = getattr(hint, "__supertype__", hint)
+    return lambda value, path: _scalar(scalar, value, path)
 
 
-def _is_json(hint: Any) -> bool:
-    args = get_args(hint)
-    return len(args) > 2 and bool in args and str in args
-
-
-def _decode_dataclass(hint: Any, value: Any, path: str) -> Any:
-    _expect(dict, value, path)
-    hints = _hints(hint)
+def _dataclass_decoder(hint: Any) -> Decoder:
+    hints = get_type_hints(hint)
     known = {field.name: field for field in fields(hint)}
-    unknown = sorted(set(value) - set(known))
-    if unknown:
-        raise ValueError(f"{path} has unknown fields {unknown}")
-    arguments = {}
-    for name, field in known.items():
-        if name in value:
-            arguments[name] = _decode(hints[name], value[name], f"{path}.{name}")
-        elif field.default is MISSING and field.default_factory is MISSING:
-            raise ValueError(f"{path}.{name} is missing")
-    return hint(**arguments)
+    needed = [
+        name for name, one in known.items() if one.default is MISSING and one.default_factory is MISSING
+    ]
+    decoders: dict[str, Decoder] = {}
+
+    def decode(value: Any, path: str) -> Any:
+        if not decoders:  # not before: a type may hold itself
+            decoders.update({name: _decoder(hints[name]) for name in known})
+        _expect(dict, value, path)
+        for name in value:
+            if name not in known:
+                unknown = sorted(set(value) - set(known))
+                raise ValueError(f"{path} has unknown fields {unknown}")
+        for name in needed:
+            if name not in value:
+                raise ValueError(f"{path}.{name} is missing")
+        return hint(**{name: decoders[name](one, f"{path}.{name}") for name, one in value.items()})
+
+    return decode
 
 
-def _decode_scalar(hint: Any, value: Any, path: str) -> Any:
+def _one_of(known: tuple[Any, ...], value: Any, path: str) -> Any:
+    if value not in known:
+        raise ValueError(f"{path} is {value!r}, not one of {known}")
+    return value
+
+
+def _scalar(hint: Any, value: Any, path: str) -> Any:
+    if type(value) is hint:
+        return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if hint in (int, float) and isinstance(value, bool):
         raise ValueError(f"{path} is {value!r}, not {hint.__name__}")
-    _expect(hint, value, path)
-    return value
+    return _expect(hint, value, path)
 
 
-def _expect(kind: type, value: object, path: str) -> None:
+def _expect(kind: type, value: Any, path: str) -> Any:
     if not isinstance(value, kind):
         raise ValueError(f"{path} is {value!r}, not {kind.__name__}")
+    return value

@@ -6,6 +6,7 @@ threads for large buffers, so hashing stays off the critical path of a save.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NewType
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 Digest = NewType("Digest", str)
 
 PREFIX = "b3:"
-_HEX_LENGTH = 64
+_WHOLE = re.compile(rf"{PREFIX}[0-9a-f]{{64}}\Z")
 
 
 def digest_of(parts: Iterable[Buffer]) -> Digest:
@@ -38,5 +39,4 @@ def is_digest(text: str) -> bool:
     >>> is_digest("b3:" + "0" * 64), is_digest("b3:00"), is_digest("../../etc/passwd")
     (True, False, False)
     """
-    body = text.removeprefix(PREFIX)
-    return text.startswith(PREFIX) and len(body) == _HEX_LENGTH and all(c in "0123456789abcdef" for c in body)
+    return _WHOLE.match(text) is not None

@@ -13,7 +13,7 @@ class CaughtException(Exception):
     exception
         The exception's text.
     type
-        Qualified name of its class.
+        Module and name of its class, e.g. ``builtins.KeyError``.
     stacktrace
         The traceback as text; also ``str()`` of this object.
     """
@@ -28,13 +28,11 @@ class CaughtException(Exception):
     def of(cls, error: BaseException) -> CaughtException:
         """Wrap an exception that is being handled."""
         kind = type(error)
-        name = (
-            kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-        )
+        name = f"{kind.__module__}.{kind.__qualname__}"  # as Metaflow names it, builtins too
         return cls(str(error), name, "".join(traceback.format_exception(error)))
 
     def __str__(self) -> str:
         return self.stacktrace
 
     def __repr__(self) -> str:
-        return f"CaughtException({self.type}: {self.exception})"
+        return f"CaughtException({self.type.removeprefix('builtins.')}: {self.exception})"

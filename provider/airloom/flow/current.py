@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 
@@ -54,6 +54,13 @@ class Trigger:
         return self.runs[-1] if self.runs else None
 
 
+class Late:
+    """A fact that is only made when somebody asks for it."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self.make = make
+
+
 class Current:
     """Facts about the running task; outside of a task most of them do not exist.
 
@@ -73,7 +80,7 @@ class Current:
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return a fact, or the default where there is none."""
-        return self._facts.get(name, default)
+        return getattr(self, name) if name in self._facts else default
 
     def __contains__(self, name: str) -> bool:
         return name in self._facts
@@ -84,11 +91,13 @@ class Current:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        try:
-            return self._facts[name]
-        except KeyError:
+        if name not in self._facts:
             when = "in this task" if self._facts else "outside of a running task"
-            raise AttributeError(f"current.{name} does not exist {when}") from None
+            raise AttributeError(f"current.{name} does not exist {when}")
+        found = self._facts[name]
+        if isinstance(found, Late):
+            found = self._facts[name] = found.make()
+        return found
 
     def enter(self, facts: dict[str, Any]) -> None:
         """Set the facts when a task begins; for the runtime."""

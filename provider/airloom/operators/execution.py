@@ -18,7 +18,6 @@ from airflow.sdk.exceptions import (
 )
 
 from airloom import settings as settings_of
-from airloom.client import Run
 from airloom.errors import AirloomError, StepFailed
 from airloom.flow.flow_decorators import FINISHED
 from airloom.names import Indices, pack_indices, task_id, unpack_indices
@@ -280,6 +279,8 @@ def run_exit_hooks(flow: str, digest: str, context: Context) -> None:
     StepFailed
         When one of them raised; the others were called all the same.
     """
+    from airloom.client import Run  # only here: a task that is a step has no use for the client
+
     settings = airflow_settings()
     datastore = Datastore.open(settings)
     plan = datastore.plan(flow, digest)

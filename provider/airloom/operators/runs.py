@@ -43,7 +43,7 @@ def airflow_settings() -> Settings:
         raise SettingsError(
             f"the datastore {root!r} is relative: each worker would look for it somewhere else",
             where="airflow.cfg [airloom] datastore_root",
-            mend="set it, or AIRLOOM_DATASTORE_ROOT, to the absolute folder or URL that flows are deployed to.",
+            mend="set it, or AIRLOOM_DATASTORE_ROOT, to the absolute folder or URL flows are deployed to.",
         )
     return found
 

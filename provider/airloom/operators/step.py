@@ -30,7 +30,7 @@ class StepOperator(BaseOperator):
     step
         Name of the step; the task id when not given.
     index
-        Index path in the foreaches around the step, or a range of them; empty outside of any.
+        Index path in the foreaches around the step, or a range of them; None outside of any.
     size
         What the step asks for: cpu in vCPU, sizes in MiB. The worker itself does not enforce it.
     timeout
@@ -47,7 +47,7 @@ class StepOperator(BaseOperator):
         flow: str,
         plan: str,
         step: str | None = None,
-        index: str = "",
+        index: str | None = None,
         size: Mapping[str, float] | None = None,
         timeout: timedelta | None = None,
         **kwargs: Any,
@@ -77,7 +77,7 @@ class StepOperator(BaseOperator):
         try:
             step = self.step or self.task_id
             execution = Execution(self.flow, self.plan, step, context, self.retries or 0)
-            return execution.execute(self.index)
+            return execution.execute(self.index or "")
         except AirloomError as error:
             if execution is not None:
                 execution.record_failure(error)

@@ -44,12 +44,13 @@ class Reporter(Protocol):
 class Ended:
     """A try at a task came to its end.
 
-    ``attempt`` is the one that it claimed, None when it could not even do that. ``status`` is an
-    exit code, or minus a signal's number.
+    ``attempt`` is the one that it claimed, None when it could not even do that; ``done`` is what it
+    committed. ``status`` is an exit code, or minus a signal's number.
     """
 
     request: TaskRequest
     attempt: int | None
+    done: DoneRecord | None
     status: int
 
 
@@ -235,18 +236,23 @@ class ForkingExecutor:
             yield child.request, stream, text
         del self._children[number]
         status = int(str(message["status"]))
-        yield Ended(child.request, self._keep(child, status, message), status)
+        attempt, done = self._keep(child, status, message)
+        yield Ended(child.request, attempt, done, status)
 
-    def _keep(self, child: _Child, status: int, message: dict[str, Json]) -> int | None:
+    def _keep(
+        self, child: _Child, status: int, message: dict[str, Json]
+    ) -> tuple[int | None, DoneRecord | None]:
         """Save the log of the attempt, and how it ended where it could not say so itself."""
         key = TaskKey(self._plan.flow, child.request.run, child.request.step, child.request.task)
         attempt = max(self._datastore.attempts(key), default=-1)
-        if attempt < 0 or self._datastore.begin(key, attempt).pid != child.pid:
-            return None  # it was ended before it could claim one
+        done = _committed(self._datastore, key, attempt) if attempt >= 0 else None
+        committed = status == 0 and done is not None
+        if attempt < 0 or not (committed or self._datastore.begin(key, attempt).pid == child.pid):
+            return None, None  # it was ended before it could claim one
         kept = child.log.to_bytes()
         if kept:
             self._datastore.write_log(key, attempt, kept)
-        if _committed(self._datastore, key, attempt) is None and self._datastore.failed(key, attempt) is None:
+        if done is None and self._datastore.failed(key, attempt) is None:
             used = Usage(
                 float(str(message["peak_memory_mib"])),
                 round(float(str(message["cpu_s"])), 3),
@@ -254,7 +260,7 @@ class ForkingExecutor:
             )
             error = ErrorRecord(_ENDED, f"the task's process {_end_of(status)}", "")
             self._datastore.fail(key, attempt, FailedRecord(now(), error, used, code=self._plan.code))
-        return attempt
+        return attempt, done
 
     def close(self, *, kill: bool = False) -> None:
         """End everything; the tasks that still run, too, when ``kill`` is set."""
@@ -323,7 +329,7 @@ class InProcessExecutor:
                 tell(error)
                 status = 1
         self._datastore.write_log(task.key, task.attempt, log.to_bytes())
-        yield Ended(request, task.attempt, status)
+        yield Ended(request, task.attempt, _committed(self._datastore, task.key, task.attempt), status)
 
     def close(self, *, kill: bool = False) -> None:
         self._queue.clear()
@@ -406,10 +412,9 @@ class LocalRun:
         request, key = event.request, self._key(event.request)
         indices = indices_of(request.task, self._plan.step(request.step).depth)
         # What is committed counts, also where its process ended badly afterwards.
-        done = None if event.attempt is None else _committed(self._datastore, key, event.attempt)
-        if done is not None:
+        if event.done is not None:
             self._reporter.task_ended(key, None, retried=False)
-            self._follow(request.step, indices, done.outcome)
+            self._follow(request.step, indices, event.done.outcome)
             return
         again = not request.last_try
         self._reporter.task_ended(key, self._problem(key, event), retried=again)
@@ -423,7 +428,8 @@ class LocalRun:
         if failed is None:
             return f"the task's process {_end_of(event.status)}"
         first = failed.error.message.partition("\n")[0]
-        return first if failed.error.type == _ENDED else f"{failed.error.type}: {first}"
+        kind = failed.error.type.removeprefix("builtins.")
+        return first if kind == _ENDED else f"{kind}: {first}"
 
     def _follow(self, step: str, indices: Indices, outcome: Outcome) -> None:
         plan = self._plan.step(step)

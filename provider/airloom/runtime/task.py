@@ -25,7 +25,7 @@ from airloom.codec import Json
 from airloom.errors import AirloomError, GraphError, StepFailed, StepTimedOut, VersionSkew
 from airloom.flow.caught import CaughtException
 from airloom.flow.configs import ConfigValue
-from airloom.flow.current import Parallel, Trigger, current
+from airloom.flow.current import Late, Parallel, Trigger, current
 from airloom.flow.declarations import config_attributes, step_declaration
 from airloom.flow.mutators import finish
 from airloom.flow.parameters import IncludeFile, parameters_of
@@ -214,7 +214,7 @@ class Task:
     def _surroundings(self) -> Iterator[None]:
         """Set what holds only while the user's code runs: current, variables, __main__, the alarm."""
         with ExitStack() as stack:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="airloom-"))
+            folder = Late(lambda: stack.enter_context(tempfile.TemporaryDirectory(prefix="airloom-")))
             current.enter(self._facts(folder))
             stack.callback(current.leave)
             stack.enter_context(_variables({**self._store(), **self.step.variables, **self._secrets()}))
@@ -245,7 +245,7 @@ class Task:
             )
         )
 
-    def _facts(self, folder: str) -> dict[str, Any]:
+    def _facts(self, folder: Late) -> dict[str, Any]:
         record = self.run_record
         return {
             "flow_name": self.plan.flow,

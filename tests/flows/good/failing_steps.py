@@ -65,7 +65,7 @@ class FailingStepsFlow(FlowSpec):
     @step
     def end(self):
         assert self.partials[0] == "before the failure of attempt 1"
-        assert (self.caught, self.problem_type) == ("'always'", "KeyError")
+        assert (self.caught, self.problem_type) == ("'always'", "builtins.KeyError")
 
 
 if __name__ == "__main__":
