@@ -11,7 +11,7 @@ class ConfigsFlow(FlowSpec):
     """Configs in the class body, in expressions, in the cases of a switch and inside of steps."""
 
     config = Config("config", default="config_of_flows.json")
-    nightly = Config("nightly", default_value="cron: 0 6 * * *", parser="yaml")
+    nightly = Config("nightly", default_value="cron: 0 0 1 1 *", parser="yaml")
     table = Config("table", default_value="a=1;b=2", parser="parsers_of_flows.pairs")
     again = Config("again", default_value="c=3", parser=pairs)
     raw = Config("raw", default_value="just text", plain=True)

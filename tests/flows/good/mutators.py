@@ -82,7 +82,7 @@ class Everywhere(FlowMutator):
         value = dict(mutable_flow.configs)["config"]
         mutable_flow.add_parameter("added", Parameter("added", default=value.added))
         mutable_flow.remove_parameter("gone")
-        mutable_flow.add_decorator("schedule", deco_kwargs={"hourly": True})
+        mutable_flow.add_decorator("schedule", deco_kwargs={"cron": "0 0 1 1 *"})
         assert [name for name, _ in mutable_flow.parameters] == ["kept", "added"]
 
     def mutate(self, mutable_flow):
