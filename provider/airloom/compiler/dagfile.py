@@ -138,7 +138,7 @@ def _param(parameter: ParameterPlan, *, alone: bool) -> tuple[str, str]:
     taken = ("default", "description", "source")  # arguments of Param that are not part of its schema
     arguments += [
         f"{name}={python(value, 8)}"
-        for name, value in sorted(schema.items(), key=lambda i: i[0] != "type")
+        for name, value in sorted(schema.items(), key=lambda item: (item[0] != "type", item[0]))
         if name.isidentifier() and name not in taken
     ]
     if help_:
