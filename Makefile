@@ -20,11 +20,15 @@ $(VENV)/.installed: setup.cfg constraints.txt
 demo: $(VENV)/.installed
 	$(BIN)/airloom sandbox examples/04_penguins/penguins_flow.py $(ARGS)
 
+# In two parts: the first side by side, the second around one whole Airflow.
+WHOLE = airflow or system or browser or slow or docker
+
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto -m "not ($(WHOLE))" $(ARGS)
+	$(BIN)/python -m pytest -m "$(WHOLE)" $(ARGS)
 
 fast: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "not airflow and not system and not browser and not slow" $(ARGS)
+	$(BIN)/python -m pytest -n auto -m "not ($(WHOLE))" $(ARGS)
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .
