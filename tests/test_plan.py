@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from airloom.codec import Json
 from airloom.digests import is_digest
 from airloom.errors import GraphError, VersionSkew
-from airloom.codec import Json
 from airloom.plan import PLAN_VERSION, Plan, StepPlan, Transition
 
 texts = st.text(max_size=6)

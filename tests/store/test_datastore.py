@@ -14,7 +14,15 @@ from airloom.errors import AlreadyExists, CorruptBlob, NotFound, SettingsError
 from airloom.plan import Plan, StepPlan, Transition
 from airloom.settings import Settings
 from airloom.store.datastore import Datastore, TaskKey
-from airloom.store.records import BeginRecord, DoneRecord, ErrorRecord, FailedRecord, Outcome, RunRecord, Usage
+from airloom.store.records import (
+    BeginRecord,
+    DoneRecord,
+    ErrorRecord,
+    FailedRecord,
+    Outcome,
+    RunRecord,
+    Usage,
+)
 
 NOW = "2026-11-24T10:00:00+00:00"
 KEY = TaskKey("Train", "7", "fit", "3.1")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterator
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,11 @@ import pytest
 
 from airloom.client import DataArtifact, Flow, Run, Task, default_namespace, namespace
 from airloom.flow.caught import CaughtException
-from airloom.sandbox import ApiError, Sandbox
+from airloom.sandbox import Sandbox
 
 pytestmark = pytest.mark.system
 
 CommandLine = Callable[..., subprocess.CompletedProcess[str]]
-
-RUN = "same~as+local:1"
 
 # Their pickles differ, their values do not: they hold the path of the code, a traceback with it,
 # or equal texts that are one object here and two there.
@@ -42,16 +39,7 @@ def runs(
     def start_in_airflow(file: Path) -> tuple[str, str]:
         flow = _flow_of(file)
         sandbox.api.wait_for_dag(flow, 300)
-        # On a busy machine an answer may come too late, or not before SQLite's lock: ask again.
-        for _ in range(5):
-            try:
-                sandbox.api.trigger(flow, run_id=RUN)
-            except ApiError as error:
-                if error.status == HTTPStatus.CONFLICT:
-                    break
-            else:
-                break
-        return flow, RUN
+        return flow, sandbox.api.trigger(flow, run_id="same~as+local:1")
 
     def run_here(file: Path) -> str:
         command_line(file, "--quiet", "run", "--run-id-file", str(folder / file.stem), root=root)

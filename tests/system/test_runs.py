@@ -16,8 +16,7 @@ import pytest
 
 from airloom.client import Run, Task, default_namespace, namespace
 from airloom.names import escape
-from airloom.sandbox import ApiError, Sandbox, TaskInstance
-from airloom.sandbox import DagRun
+from airloom.sandbox import ApiError, DagRun, Sandbox, TaskInstance
 
 pytestmark = pytest.mark.system
 

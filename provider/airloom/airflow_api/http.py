@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -15,6 +16,8 @@ from airloom.errors import DeployError
 # Whatever the server sends; its shape is Airflow's, not ours.
 Json = dict[str, Any]
 _PAGE = 100  # what a server with default settings gives at most
+_DATABASE_TRIES = 8
+_DATABASE_ERROR = '"reason":"Database error"'  # airflow/api_fastapi/common/exceptions.py, after a rollback
 
 
 class ApiError(DeployError):
@@ -66,12 +69,23 @@ class AirflowHttp:
                 login = {"username": self.user, "password": self._password}
                 self._token = str(self.send("POST", "/auth/token", login)["access_token"])
             try:
-                return self.send(method, f"/api/v2{path}" + _query(query), body)
+                return self._patiently(method, f"/api/v2{path}" + _query(query), body)
             except ApiError as error:
                 if last or error.status != HTTPStatus.UNAUTHORIZED:
                     raise
                 self._token = None
         raise AssertionError  # the second round returns or raises
+
+    def _patiently(self, method: str, path: str, body: Mapping[str, object] | None) -> Json:
+        """Send a request again that found the database locked, as happens on SQLite: it did nothing."""
+        for number in range(1, _DATABASE_TRIES):
+            try:
+                return self.send(method, path, body)
+            except ApiError as error:
+                if error.status != HTTPStatus.INTERNAL_SERVER_ERROR or _DATABASE_ERROR not in error.what:
+                    raise
+                time.sleep(number * 0.1)
+        return self.send(method, path, body)
 
     def pages(self, path: str, key: str) -> Iterator[Json]:
         """Give the items of a listing, asking for one page after the other."""

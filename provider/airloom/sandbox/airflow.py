@@ -29,7 +29,13 @@ from typing import NoReturn
 from airloom.airflow_api.api import AirflowApi
 from airloom.airflow_api.http import ApiError
 from airloom.errors import DeployError, InternalError
-from airloom.sandbox.configuration import USER, airflow_environment, keep_secrets, write_private
+from airloom.sandbox.configuration import (
+    USER,
+    airflow_environment,
+    keep_secrets,
+    server_environment,
+    write_private,
+)
 from airloom.sandbox.database import give_up_schedulers, migrate
 from airloom.sandbox.processes import end_all, free_ports, spawn, tail
 from airloom.sandbox.record import Record
@@ -139,7 +145,7 @@ class Sandbox:
             for name, arguments in self._components.items():
                 self._running[name] = spawn(
                     [str(self._python), "-m", "airflow", *arguments],
-                    self.environment,
+                    self._environment_of(name),
                     self.airflow_home,
                     self._log(name, fresh=True),
                 )
@@ -149,6 +155,11 @@ class Sandbox:
             self.stop(grace_s=0)
             raise
         logger.info("started an Airflow at %s in %.1f s", self.url, time.monotonic() - began)
+
+    def _environment_of(self, component: str) -> dict[str, str]:
+        if component == "api-server":
+            return server_environment(self.airflow_home, self.environment)
+        return self.environment
 
     def migrate(self, timeout_s: float = 120.0) -> None:
         """Bring the database up to date without starting anything; enough for ``dag.test()``.

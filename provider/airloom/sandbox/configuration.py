@@ -45,6 +45,28 @@ def write_private(file: Path, text: str) -> None:
         out.write(text)
 
 
+_DATABASE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
+
+
+def server_environment(home: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """Environment of the API server, which must not wait long for the lock of the database.
+
+    Notes
+    -----
+    Airflow 3.3.2 writes its audit log inside of the server's event loop
+    (airflow/api_fastapi/logging/decorators.py, an ``async def`` with a blocking commit). When a
+    task's request holds SQLite's lock then, it cannot end before that wait does: the whole server
+    stands still for as long as the timeout is, and tasks that cannot report are given up.
+    """
+    if environment[_DATABASE] != _database(home, timeout_s=60):
+        return dict(environment)
+    return {**environment, _DATABASE: _database(home, timeout_s=1)}
+
+
+def _database(home: Path, *, timeout_s: int) -> str:
+    return f"sqlite:///{home / 'airflow.db'}?timeout={timeout_s}"
+
+
 def airflow_environment(
     home: Path,
     python: Path,
@@ -88,9 +110,8 @@ def airflow_environment(
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
         "AIRFLOW__CORE__FERNET_KEY": secret.fernet_key,
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
-        # Writers wait for each other: with many runs at once longer than the 5 s of sqlite3, after
-        # which Airflow answers "database is locked" with status 500, also to its own tasks.
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}?timeout=60",
+        # Writers wait for each other: on a busy machine longer than the 5 s of sqlite3.
+        _DATABASE: _database(home, timeout_s=60),
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": url,
