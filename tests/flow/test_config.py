@@ -228,7 +228,6 @@ FACTOR = 2
         ({config.key: 1}, {"one": 1}),
         ({**config.model}, VALUE["model"]),
     ],
-    ids=str,
 )
 def test_an_expression_is_filled_in(expression: Any, value: Any) -> None:
     assert evaluate(expression, {"config": ConfigValue(VALUE)}) == value

@@ -109,7 +109,7 @@ def test_a_decorator_is_added(decorator: Any, arguments: dict[str, Any]) -> None
     assert (said.timeout_s, said.retry.times) == (5, 1)
 
 
-@pytest.mark.parametrize("decorator", [around, "around", f"{__name__}.around"], ids=str)
+@pytest.mark.parametrize("decorator", [around, "around", f"{__name__}.around"], ids=["it", "name", "full"])
 def test_a_users_decorator_is_added(decorator: Any) -> None:
     said = mutated(lambda one: one.add_decorator(decorator, deco_kwargs={"x": 1}))
     (found,) = wrappers(said)

@@ -110,7 +110,10 @@ VALUES: list[tuple[Any, Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "value", "plain"), VALUES, ids=[str(kind) for kind, _, _ in VALUES])
+_KINDS = [f"{number}-{getattr(kind, '__name__', 'of click')}" for number, (kind, _, _) in enumerate(VALUES)]
+
+
+@pytest.mark.parametrize(("kind", "value", "plain"), VALUES, ids=_KINDS)
 def test_a_value_becomes_json_and_comes_back(kind: Any, value: Any, plain: Any) -> None:
     parameter, plan = planned(type=kind, default=value)
     assert plan.default == plain
@@ -120,7 +123,7 @@ def test_a_value_becomes_json_and_comes_back(kind: Any, value: Any, plain: Any) 
     assert parameter.check(plain, "here") == plain
 
 
-@pytest.mark.parametrize(("kind", "value", "plain"), VALUES, ids=[str(kind) for kind, _, _ in VALUES])
+@pytest.mark.parametrize(("kind", "value", "plain"), VALUES, ids=_KINDS)
 def test_a_value_that_may_be_missing_has_a_schema_for_that(kind: Any, value: Any, plain: Any) -> None:
     _, plan = planned(type=kind)
     jsonschema.validate(None, plan.schema)
@@ -220,7 +223,6 @@ def test_a_wrong_value_is_told_with_its_path(kind: Any, value: Any, message: str
         (int | str, "x", "x"),
         (Colour | None, "red", "red"),
     ],
-    ids=str,
 )
 def test_text_of_the_command_line_becomes_a_value(kind: Any, text: str, value: Any) -> None:
     parameter, plan = planned(type=kind, required=True)
@@ -239,7 +241,7 @@ def test_choices_and_bounds_count_where_only_the_plan_is_known() -> None:
     assert checked("p", number.type, 1, "conf", number.schema) == 1
 
 
-@pytest.mark.parametrize("kind", [complex, timedelta, dict[int, str], Callable, click.File(), 3], ids=str)
+@pytest.mark.parametrize("kind", [complex, timedelta, dict[int, str], Callable, click.File(), 3])
 def test_a_type_without_json_is_refused(kind: Any) -> None:
     with pytest.raises(ParameterError, match="is not one a parameter can have"):
         Parameter("p", type=kind)

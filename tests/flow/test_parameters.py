@@ -44,7 +44,11 @@ KINDS: list[tuple[dict[str, Any], str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("options", "kind", "default"), KINDS, ids=[str(options) for options, _, _ in KINDS])
+@pytest.mark.parametrize(
+    ("options", "kind", "default"),
+    KINDS,
+    ids=[f"{number}-{kind}" for number, (_, kind, _) in enumerate(KINDS)],
+)
 def test_type_and_default(options: dict[str, Any], kind: str, default: Any) -> None:
     plan = planned(**options)
     assert (plan.type, plan.default) == (kind, default)
