@@ -96,7 +96,7 @@ def equal(one: Any, other: Any) -> bool:
     if isinstance(one, np.ndarray):
         return bool(one.dtype == other.dtype and np.array_equal(one, other))
     if callable(one) and not isinstance(one, type):
-        return getattr(one, "__code__", one) == getattr(other, "__code__", other) or one(7) == other(7)
+        return bool(one(7) == other(7))
     return type(one) is type(other) and bool(one == other)
 
 
