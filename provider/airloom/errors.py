@@ -22,6 +22,7 @@ The tree is grouped by what the catcher can do::
     |-- ResumeError         choose another run or step to resume
     |-- TaskError           look at the task
     |   |-- StepFailed      the user's code raised
+    |   |   `-- StepFailedForGood  what @retry(on=...) does not name: no other attempt helps
     |   |-- StepTimedOut    the user's code took longer than @timeout allows
     |   `-- VersionSkew     code or plan is not the one that the run began with
     `-- InternalError       our fault: report it
@@ -186,6 +187,11 @@ class TaskError(AirloomError):
 class StepFailed(TaskError):
     kind = "step_failed"
     retriable = True
+
+
+class StepFailedForGood(StepFailed):
+    kind = "step_failed_for_good"
+    retriable = False
 
 
 class StepTimedOut(TaskError):

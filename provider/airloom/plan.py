@@ -66,10 +66,14 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """``times`` further attempts after the first, ``delay_s`` seconds apart."""
+    """``times`` further attempts after the first, ``delay_s`` seconds apart.
+
+    ``on`` names the exceptions (module and class) that are worth another attempt; all when empty.
+    """
 
     times: int = 0
     delay_s: float = 0.0
+    on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

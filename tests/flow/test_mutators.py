@@ -160,7 +160,7 @@ def test_what_specs_give_removes_the_same() -> None:
 def test_specs_have_the_defaults_of_what_was_not_said() -> None:
     seen: list[Any] = []
     mutated(lambda one: seen.extend(one.get_decorator_specs("retry")))
-    arguments = {"times": 1, "minutes_between_retries": 2}
+    arguments = {"times": 1, "minutes_between_retries": 2, "on": ()}
     assert seen == [("retry", "airloom.flow.decorators.retry", [], arguments)]
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from airloom.compiler.layout import lay_out
 from airloom.compiler.literals import docstring, python
 from airloom.errors import DeployError, FlowError
+from airloom.flow.flow_decorators import FINISHED
 from airloom.names import did_you_mean
 from airloom.plan import ParameterPlan, Plan
 
@@ -41,6 +42,7 @@ def render(plan: Plan, *, templates: Path | None = None) -> str:
         template = _environment(templates).get_template("dag.py.j2")
         text = template.render(
             plan=plan,
+            finished=FINISHED,
             layout=lay_out(plan),
             params=[_param(parameter, alone=bool(plan.triggers)) for parameter in plan.parameters],
         )

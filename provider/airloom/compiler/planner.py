@@ -89,7 +89,7 @@ def compile_flow(
     plan = Plan(
         flow=flow.__name__,
         module=source.stem,
-        steps=tuple(_step(graph, name, places[name]) for name in graph.nodes),
+        steps=tuple(_step(graph, name, places[name], source.stem) for name in graph.nodes),
         start=str(graph.start),
         end=str(graph.end),
         parameters=parameters,
@@ -188,7 +188,7 @@ def _parameters(
     return tuple(plans), files
 
 
-def _step(graph: Graph, name: str, place: Placement) -> StepPlan:
+def _step(graph: Graph, name: str, place: Placement, module: str) -> StepPlan:
     node = graph.nodes[name]
     said = node.declaration
     return StepPlan(
@@ -202,7 +202,7 @@ def _step(graph: Graph, name: str, place: Placement) -> StepPlan:
         line=node.line,
         target=said.target,
         resources=said.resources,
-        retry=said.retry,
+        retry=replace(said.retry, on=tuple(_by_module(kind, module) for kind in said.retry.on)),
         catch=said.catch,
         cards=said.cards,
         timeout_s=said.timeout_s,
@@ -210,6 +210,11 @@ def _step(graph: Graph, name: str, place: Placement) -> StepPlan:
         secrets=tuple(source.name for source in said.secrets),
         wrappers=tuple(one.name for one in wrappers(said)),
     )
+
+
+def _by_module(name: str, module: str) -> str:
+    # A class beside the flow is __main__'s while the file is run, and the module's in every task.
+    return re.sub(r"^__main__\.", f"{module}.", name)
 
 
 def _dedent(doc: str) -> str:

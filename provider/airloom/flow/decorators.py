@@ -43,10 +43,19 @@ def step(function: S | None = None, *, start: bool = False, end: bool = False) -
 @overload
 def retry(function: S) -> S: ...
 @overload
-def retry(*, times: int = 3, minutes_between_retries: float = 2) -> Callable[[S], S]: ...
+def retry(
+    *,
+    times: int = 3,
+    minutes_between_retries: float = 2,
+    on: type[BaseException] | Sequence[type[BaseException]] = (),
+) -> Callable[[S], S]: ...
 @offered
 def retry(
-    function: S | None = None, *, times: int = 3, minutes_between_retries: float = 2
+    function: S | None = None,
+    *,
+    times: int = 3,
+    minutes_between_retries: float = 2,
+    on: type[BaseException] | Sequence[type[BaseException]] = (),
 ) -> S | Callable[[S], S]:
     """Try the step again when it fails.
 
@@ -56,10 +65,19 @@ def retry(
         How many more attempts after the first; 0 turns retries off.
     minutes_between_retries
         Pause before each; Airflow keeps it, the local runner tries again at once.
+    on
+        Exceptions that are worth another attempt, with all their subclasses; any when not given.
+        After another one the step fails, or is caught, at once.
     """
+    kinds = (on,) if isinstance(on, type) else tuple(on)
+    if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
+        raise refused(
+            "retry", f"on={on!r} names no exceptions", "write on=OSError or on=(OSError, KeyError)."
+        )
+    names = tuple(f"{kind.__module__}.{kind.__qualname__}" for kind in kinds)
     count = _number("retry", "times", times, whole=True)
     pause = _number("retry", "minutes_between_retries", minutes_between_retries)
-    return _change("retry", function, lambda old: replace(old, retry=Retry(int(count), pause * 60)))
+    return _change("retry", function, lambda old: replace(old, retry=Retry(int(count), pause * 60, names)))
 
 
 @overload

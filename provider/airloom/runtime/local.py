@@ -300,6 +300,14 @@ def _committed(datastore: Datastore, key: TaskKey, attempt: int) -> DoneRecord |
         return None
 
 
+def _problem(failed: FailedRecord | None, status: int) -> str:
+    if failed is None:
+        return f"the task's process {_end_of(status)}"
+    first = failed.error.message.partition("\n")[0]
+    kind = failed.error.type.removeprefix("builtins.")
+    return first if kind == _ENDED else f"{kind}: {first}"
+
+
 def _end_of(status: int) -> str:
     if status < 0:
         return f"was killed by signal {-status} ({signal.Signals(-status).name})"
@@ -416,20 +424,13 @@ class LocalRun:
             self._reporter.task_ended(key, None, retried=False)
             self._follow(request.step, indices, event.done.outcome)
             return
-        again = not request.last_try
-        self._reporter.task_ended(key, self._problem(key, event), retried=again)
+        failed = None if event.attempt is None else self._datastore.failed(key, event.attempt)
+        again = not request.last_try and not (failed is not None and failed.final)
+        self._reporter.task_ended(key, _problem(failed, event.status), retried=again)
         if again:
             self._ready.appendleft((request.step, indices, request.retry_count + 1))
         else:
             self._failed = True
-
-    def _problem(self, key: TaskKey, event: Ended) -> str:
-        failed = None if event.attempt is None else self._datastore.failed(key, event.attempt)
-        if failed is None:
-            return f"the task's process {_end_of(event.status)}"
-        first = failed.error.message.partition("\n")[0]
-        kind = failed.error.type.removeprefix("builtins.")
-        return first if kind == _ENDED else f"{kind}: {first}"
 
     def _follow(self, step: str, indices: Indices, outcome: Outcome) -> None:
         plan = self._plan.step(step)

@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import os
 import platform
-import signal
 import socket
-import sys
 import tempfile
-import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from airloom.codec import Json
-from airloom.errors import AirloomError, GraphError, StepFailed, StepTimedOut, VersionSkew
+from airloom.errors import AirloomError, GraphError, StepFailed, StepFailedForGood, VersionSkew
 from airloom.flow.caught import CaughtException
 from airloom.flow.configs import ConfigValue
 from airloom.flow.current import Late, Parallel, Trigger, current
@@ -34,6 +30,7 @@ from airloom.flow.user_decorators import wrappers
 from airloom.names import indices_of, task_id
 from airloom.plan import Plan, StepPlan
 from airloom.runtime.lineage import ITEMS, Lineage, Parent
+from airloom.runtime.surroundings import alarm, neutral_main, variables
 from airloom.runtime.usage import Meter
 from airloom.settings import variable
 from airloom.store.datastore import Datastore, TaskKey
@@ -133,7 +130,7 @@ class Task:
 
         Raises
         ------
-        StepFailed, StepTimedOut
+        StepFailed, StepFailedForGood, StepTimedOut
             When the user's code failed; the failure is recorded.
         AirloomError
             When a parent is missing, an artifact cannot be saved, the store does not answer.
@@ -147,7 +144,7 @@ class Task:
                 self._call(instance, parents)
         except self._user_errors as error:
             _forget_our_frames(error)
-            if catch is None or not self.request.last_try:
+            if catch is None or not (self.request.last_try or self._is_final(error)):
                 raise self._failed(error, instance, parents, meter) from error
             caught = CaughtException.of(error)
             if catch.print_exception:
@@ -217,10 +214,10 @@ class Task:
             folder = Late(lambda: stack.enter_context(tempfile.TemporaryDirectory(prefix="airloom-")))
             current.enter(self._facts(folder))
             stack.callback(current.leave)
-            stack.enter_context(_variables({**self._store(), **self.step.variables, **self._secrets()}))
-            stack.enter_context(_neutral_main())
+            stack.enter_context(variables({**self._store(), **self.step.variables, **self._secrets()}))
+            stack.enter_context(neutral_main())
             if self.step.timeout_s is not None and self.request.alarm:
-                stack.enter_context(_alarm(self.step.timeout_s, self.key.pathspec))
+                stack.enter_context(alarm(self.step.timeout_s, self.key.pathspec))
             yield
 
     def _store(self) -> dict[str, str]:
@@ -410,6 +407,12 @@ class Task:
             fresh |= {name: getattr(self.flow, name) for name in self.plan.constants}
         return records | self.datastore.save_artifacts(fresh)
 
+    def _is_final(self, error: BaseException) -> bool:
+        """Say whether @retry names exceptions, and this is none of them."""
+        wanted = self.step.retry.on
+        names = (f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__)
+        return bool(wanted) and not any(name in wanted for name in names)
+
     def _failed(
         self, error: BaseException, instance: FlowSpec, parents: list[Parent], meter: Meter
     ) -> AirloomError:
@@ -419,13 +422,14 @@ class Task:
             partial = {}
         what = _error_record(CaughtException.of(error))
         names = tuple(parent.pathspec for parent in parents)
-        record = FailedRecord(now(), what, meter.read(), partial, names, self.plan.code)
+        final = self._is_final(error)
+        record = FailedRecord(now(), what, meter.read(), partial, names, self.plan.code, final)
         self.datastore.fail(self.key, self.attempt, record)
         if self.cards is not None:
             self.cards.close(record)
-        if isinstance(error, AirloomError):
+        if isinstance(error, AirloomError) and not (final and error.retriable):
             return error
-        return StepFailed(
+        return (StepFailedForGood if final else StepFailed)(
             f"the step {self.step.name!r} raised {what.type.removeprefix('builtins.')}: {what.message}",
             where=f"{self.key.pathspec}, attempt {self.attempt}",
             mend="see the traceback above; `airloom logs` shows it again.",
@@ -494,51 +498,3 @@ def _platform() -> str:
 def _indexable(items: Any) -> bool:
     """Say whether ``items[i]`` gives the i-th item; a dict's or a data frame's does not."""
     return isinstance(items, (list, tuple, range, str)) or type(items).__module__.split(".")[0] == "numpy"
-
-
-@contextmanager
-def _variables(wanted: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _neutral_main() -> Iterator[None]:
-    # With the scheduler's own __main__, children that multiprocessing spawns would run its
-    # command line again, and hang.
-    before = sys.modules.get("__main__")
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        if before is not None:
-            sys.modules["__main__"] = before
-
-
-@contextmanager
-def _alarm(seconds: float, pathspec: str) -> Iterator[None]:
-    def ring(_signal: int, _frame: FrameType | None) -> None:
-        raise StepTimedOut(
-            f"the step took longer than its @timeout of {seconds:g} s",
-            where=pathspec,
-            mend="give it more time, or less to do.",
-        )
-
-    before = signal.signal(signal.SIGALRM, ring)
-    began = time.monotonic()
-    outer_s, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        # A scheduler's own alarm goes on where it was.
-        left_s = max(outer_s - (time.monotonic() - began), 0.001) if outer_s else 0
-        signal.setitimer(signal.ITIMER_REAL, left_s)
-        signal.signal(signal.SIGALRM, before)

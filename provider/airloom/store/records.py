@@ -172,7 +172,7 @@ class DoneRecord:
 
 @dataclass(frozen=True, slots=True)
 class FailedRecord:
-    """An attempt failed in the user's code or in saving its artifacts."""
+    """An attempt failed in the user's code or in saving its artifacts; ``final``: no other may follow."""
 
     finished_at: str
     error: ErrorRecord
@@ -180,3 +180,4 @@ class FailedRecord:
     artifacts: dict[str, ArtifactRecord] = field(default_factory=dict)
     parents: tuple[str, ...] = ()
     code: str = ""
+    final: bool = False
