@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -182,6 +185,25 @@ def test_exit_hooks_are_called_for_either_end_and_change_neither(
     run_id = sandbox.api.trigger(first, {"fail": fail})
     assert sandbox.api.wait_for_run(first, run_id).state == state
     assert f"HOOK {said}" in sandbox.api.task_log(first, run_id, "exit_hook")
+
+
+def test_the_command_line_triggers_a_deployed_flow_and_waits_for_it(
+    sandbox: Sandbox, first: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "starts_first.py"
+    file.write_text(STARTS_FIRST)
+    login = {"AIRLOOM_AIRFLOW_URL": sandbox.url, "AIRLOOM_AIRFLOW_USER": sandbox.user}
+    command = [sys.executable, "-m", "airloom", "trigger", str(file), "--wait"]
+    for options, code in ((["--fail", "false"], 0), (["--fail", "true"], 1)):
+        done = subprocess.run(
+            [*command, *options],
+            env={**os.environ, **login, "AIRLOOM_AIRFLOW_PASSWORD": sandbox.password},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == code, done.stderr
+        assert "triggered starts.test.one.StartsFirst: StartsFirst/test.one:manual__" in done.stdout
 
 
 def test_an_event_of_a_hand_written_dag_brings_a_parameter(

@@ -22,6 +22,7 @@ _FLOW_VERBS = {
     "resume": "Run what an older run of a flow has not finished, on this machine.",
     "deploy": "Compile a flow into a DAG file.",
     "sandbox": "Run a flow in an Airflow of its own on this machine.",
+    "trigger": "Start a run of a deployed flow in Airflow.",
 }
 _starting = False
 
