@@ -193,7 +193,7 @@ def test_the_command_line_triggers_a_deployed_flow_and_waits_for_it(
     file = tmp_path / "starts_first.py"
     file.write_text(STARTS_FIRST)
     login = {"AIRLOOM_AIRFLOW_URL": sandbox.url, "AIRLOOM_AIRFLOW_USER": sandbox.user}
-    command = [sys.executable, "-m", "airloom", "trigger", str(file), "--wait"]
+    command = [sys.executable, "-m", "airloom", "trigger", str(file), "--wait-for-end"]
     for options, code in ((["--fail", "false"], 0), (["--fail", "true"], 1)):
         done = subprocess.run(
             [*command, *options],

@@ -272,7 +272,12 @@ def _sandbox(source: FlowFile) -> click.Command:
 
 def _trigger(source: FlowFile) -> click.Command:
     def trigger(
-        url: str, user: str, password: str, wait: bool, params_file: str | None, **values: str | None
+        airflow_url: str,
+        airflow_user: str,
+        airflow_password: str,
+        wait_for_end: bool,
+        params_file: str | None,
+        **values: str | None,
     ) -> int:
         from airloom.airflow_api import AirflowApi
 
@@ -280,27 +285,29 @@ def _trigger(source: FlowFile) -> click.Command:
         compiled = options.compile(source)
         parameters = given(compiled, source.finished, values, os.environ, params_file)
         conf = {name: one.decode() if isinstance(one, bytes) else one for name, one in parameters.items()}
-        plan, api = compiled.plan, AirflowApi(url.rstrip("/"), user, password)
+        plan, api = compiled.plan, AirflowApi(airflow_url.rstrip("/"), airflow_user, airflow_password)
         run_id = api.trigger(plan.dag_id, conf)
         click.echo(f"triggered {plan.dag_id}: {plan.flow}/{plan.run_in_airflow(run_id)}")
-        if not wait:
+        if not wait_for_end:
             return 0
         state = api.wait_for_run(plan.dag_id, run_id, timeout_s=7 * 24 * 3600).state
         click.echo(f"the DAG run is a {state}")
         return 0 if state == "success" else 1
 
     options: list[click.Parameter] = [
-        click.Option(["--url"], envvar="AIRLOOM_AIRFLOW_URL", required=True, help="Airflow's address."),
-        click.Option(["--user"], envvar="AIRLOOM_AIRFLOW_USER", required=True, help="Login."),
         click.Option(
-            ["--password"],
+            ["--airflow-url"], envvar="AIRLOOM_AIRFLOW_URL", required=True, help="Airflow's address."
+        ),
+        click.Option(["--airflow-user"], envvar="AIRLOOM_AIRFLOW_USER", required=True, help="Login."),
+        click.Option(
+            ["--airflow-password"],
             envvar="AIRLOOM_AIRFLOW_PASSWORD",
             prompt=True,
             hide_input=True,
             help="Password; better given by the variable, or typed in.",
         ),
         click.Option(
-            ["--wait"], is_flag=True, help="Wait for the end; a failed run gives exit code 1."
+            ["--wait-for-end"], is_flag=True, help="Wait for the end; a failed run gives exit code 1."
         ),
     ]
     return click.Command(

@@ -42,6 +42,10 @@ RESERVED_PARAMETERS = frozenset(
         "help",
         "home",
         "keep",
+        "airflow-url",
+        "airflow-user",
+        "airflow-password",
+        "wait-for-end",
     }
 )
 """Options of the command line, spelled with dashes."""
