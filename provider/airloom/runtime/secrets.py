@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from airloom.errors import FlowError
 from airloom.flow.declarations import SecretSource
@@ -47,7 +49,8 @@ def resolve(
                 mend=f"use one of: {', '.join(sorted(known))}.",
             )
         for name, value in known[source.type](source).items():
-            if name in found or (name in os.environ and not allow_override):
+            # A variable that has this very value is none that would be replaced: env:NAME as it stands.
+            if name in found or (os.environ.get(name, value) != value and not allow_override):
                 raise FlowError(
                     f"@secrets: the variable {name} of {source.name} is set already",
                     where=where,
@@ -57,15 +60,22 @@ def resolve(
     return found
 
 
-def missing(source: SecretSource, why: str) -> FlowError:
+def missing(source: SecretSource, why: str, mend: str = "mend the source.") -> FlowError:
     """Error for a source that has no value; names it, never its content."""
-    return FlowError(
-        f"the secret {source.name} cannot be read: {why}", where=source.name, mend="mend the source."
-    )
+    return FlowError(f"the secret {source.name} cannot be read: {why}", where=source.name, mend=mend)
 
 
-def fields_of(source: SecretSource, text: str) -> dict[str, str]:
-    """Variables of a value: one for each field of a JSON object, else one named by the source."""
+def no_library(source: SecretSource, library: str, extra: str) -> FlowError:
+    """Error for a source whose client library is missing."""
+    mend = f"pip install 'airflow-provider-airloom[{extra}]' where the step runs."
+    return missing(source, f"{library} is not installed here", mend)
+
+
+def fields_of(source: SecretSource, text: str, name: str | None = None) -> dict[str, str]:
+    """Variables of a value: one for each field of a JSON object, else one named by the source.
+
+    ``name`` stands for the source's id where that is longer than a name.
+    """
     wanted = source.options.get("env_var_name")
     if source.options.get("json", True) and not wanted:
         try:
@@ -76,7 +86,7 @@ def fields_of(source: SecretSource, text: str) -> dict[str, str]:
             return {
                 str(key): item if isinstance(item, str) else json.dumps(item) for key, item in value.items()
             }
-    return {str(wanted or variable_name(source.id)): text}
+    return {str(wanted or variable_name(name or source.id)): text}
 
 
 def variable_name(text: str) -> str:
@@ -119,32 +129,122 @@ def _connection_outside_airflow(source: SecretSource) -> dict[str, str]:
     if name not in os.environ:
         raise missing(source, f"outside of Airflow it is read from {name}, which is not set")
     text = os.environ[name]
-    if text.lstrip().startswith("{"):
-        return connection_fields(source, json.loads(text))
-    from urllib.parse import unquote, urlsplit
+    # What the parsers say may quote the text, so nothing of it is passed on.
+    try:
+        parts = _parts_of_json(text) if text.lstrip().startswith("{") else _parts_of_uri(text)
+    except ValueError:
+        mend = f"write {name} as JSON, or as a URI with its special signs percent-encoded."
+        raise missing(source, f"{name} is no connection", mend) from None
+    return connection_fields(source, parts)
 
+
+def _parts_of_json(text: str) -> dict[str, Any]:
+    found = json.loads(text)
+    # The names that the Airflow side gives, so that a step finds the same variables in both.
+    parts = {name: found.get(name) for name in ("host", "port", "login", "password", "schema", "extra")}
+    if not isinstance(parts["extra"], str | None):
+        parts["extra"] = json.dumps(parts["extra"])
+    return parts
+
+
+def _parts_of_uri(text: str) -> dict[str, Any]:
     url = urlsplit(text)
-    parts = {
-        "host": url.hostname,
+    query = dict(parse_qsl(url.query, keep_blank_values=True))
+    return {
+        "host": unquote(url.hostname or ""),
         "port": url.port,
         "login": unquote(url.username or ""),
         "password": unquote(url.password or ""),
-        "schema": url.path.lstrip("/"),
+        "schema": unquote(url.path.removeprefix("/")),
+        "extra": query.get("__extra__", json.dumps(query) if query else ""),
     }
-    return connection_fields(source, parts)
 
 
 def _aws(source: SecretSource) -> dict[str, str]:
     try:
         import boto3  # type: ignore[import-untyped, unused-ignore]
     except ImportError:
-        raise missing(source, "boto3 is not installed here") from None
-    client = boto3.client("secretsmanager", region_name=source.options.get("region"))
+        raise no_library(source, "boto3", "aws") from None
     try:
+        client = boto3.client("secretsmanager", region_name=source.options.get("region"))
         answer = client.get_secret_value(SecretId=source.id)
+        text = answer["SecretString"] if "SecretString" in answer else answer["SecretBinary"].decode()
     except Exception as error:
         raise missing(source, type(error).__name__) from None
-    return fields_of(source, answer.get("SecretString") or answer["SecretBinary"].decode())
+    return fields_of(source, text)
+
+
+def gcp_name(source: SecretSource) -> tuple[str, str]:
+    """Full resource name of a secret's version, and the secret's short name.
+
+    >>> gcp_name(SecretSource("gcp-secret-manager", "token", {"project": "shop"}))
+    ('projects/shop/secrets/token/versions/latest', 'token')
+    """
+    version = source.options.get("version", "latest")
+    if "/" not in source.id:
+        if not source.options.get("project"):
+            mend = "write the option project, or projects/PROJECT/secrets/NAME."
+            raise missing(source, "it names no project", mend)
+        return f"projects/{source.options['project']}/secrets/{source.id}/versions/{version}", source.id
+    found = re.fullmatch(r"(projects/[^/]+/secrets/([^/]+))(?:/versions/([^/]+))?", source.id)
+    if found is None:
+        raise missing(source, "its id is no resource name", "write projects/PROJECT/secrets/NAME.")
+    return f"{found[1]}/versions/{found[3] or version}", found[2]
+
+
+def _gcp(source: SecretSource) -> dict[str, str]:
+    name, short = gcp_name(source)
+    try:
+        from google.cloud import (  # type: ignore[import-not-found, import-untyped, attr-defined, unused-ignore]
+            secretmanager,
+        )
+    except ImportError:
+        raise no_library(source, "google-cloud-secret-manager", "gcp") from None
+    try:
+        client = secretmanager.SecretManagerServiceClient()
+        text = client.access_secret_version(name=name).payload.data.decode()
+    except Exception as error:
+        raise missing(source, type(error).__name__) from None
+    return fields_of(source, text, short)
+
+
+def azure_name(source: SecretSource) -> tuple[str, str, str | None]:
+    """Vault, name and version of a secret; no version is the latest.
+
+    >>> azure_name(SecretSource("az-key-vault", "https://shop.vault.azure.net/secrets/token"))
+    ('https://shop.vault.azure.net', 'token', None)
+    """
+    version = source.options.get("version")
+    if "/" not in source.id:
+        vault = str(source.options.get("vault_url") or "")
+        if not vault.startswith("https://"):
+            mend = "write the option vault_url, https://NAME.vault.azure.net, or the secret's whole URL."
+            raise missing(source, "it names no vault", mend)
+        return vault, source.id, version
+    found = re.fullmatch(r"(https://[^/?#]+)/secrets/([^/?#]+)(?:/([^/?#]+))?/?", source.id)
+    if found is None:
+        mend = "write https://NAME.vault.azure.net/secrets/NAME."
+        raise missing(source, "its id is no URL of a secret", mend)
+    return found[1], found[2], found[3] or version
+
+
+def _azure(source: SecretSource) -> dict[str, str]:
+    vault, name, version = azure_name(source)
+    try:
+        from azure.identity import (  # type: ignore[import-not-found, import-untyped, unused-ignore]
+            DefaultAzureCredential,
+        )
+        from azure.keyvault.secrets import (  # type: ignore[import-not-found, import-untyped, unused-ignore]
+            SecretClient,
+        )
+    except ImportError:
+        raise no_library(source, "azure-identity or azure-keyvault-secrets", "azure") from None
+    try:
+        with DefaultAzureCredential() as credential, SecretClient(vault, credential) as client:
+            text = client.get_secret(name, version).value
+    except Exception as error:
+        raise missing(source, type(error).__name__) from None
+    return fields_of(source, text or "", name)
 
 
 BACKENDS: dict[str, Backend] = {
@@ -153,4 +253,6 @@ BACKENDS: dict[str, Backend] = {
     "airflow-variable": _variable_outside_airflow,
     "airflow-connection": _connection_outside_airflow,
     "aws-secrets-manager": _aws,
+    "gcp-secret-manager": _gcp,
+    "az-key-vault": _azure,
 }
