@@ -1,4 +1,4 @@
-"""The verbs of one flow: check, show, run, deploy, sandbox; their options follow its parameters."""
+"""The verbs of one flow; the options of those that start a run follow its parameters."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -59,9 +60,11 @@ class _FlowGroup(click.Group):
         return super().parse_args(ctx, rest)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*_VERBS, *super().list_commands(ctx)]
+        return [*_VERBS, *super().list_commands(ctx), *_READING]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _READING:
+            return _reading(cmd_name, self.source.flow.__name__)
         if cmd_name not in _VERBS:
             return super().get_command(ctx, cmd_name)
         source = self.source
@@ -318,6 +321,38 @@ def _trigger(source: FlowFile) -> click.Command:
     )
 
 
+def _reading(verb: str, flow: str) -> click.Command:
+    """Build a verb of ``airloom`` that reads the store, for one flow."""
+    # Not at the top: running a flow needs none of them.
+    from airloom.cli.card_commands import card
+    from airloom.cli.code import code
+    from airloom.cli.store_commands import logs
+
+    return _of_flow({"logs": logs, "card": card, "code": code}[verb], flow)
+
+
+def _of_flow(command: click.Command, flow: str) -> click.Command:
+    """Give the same command with the flow's name in the pathspec, and the datastore of the group."""
+    if isinstance(command, click.Group):
+        below = {name: _of_flow(one, flow) for name, one in command.commands.items()}
+        return click.Group(command.name, commands=below, help=command.help)
+
+    def callback(**given: Any) -> Any:
+        for name in {"pathspec", "run", "other"} & set(given):
+            if name != "other" or not Path(given[name]).is_dir():
+                given[name] = _named(flow, given[name])
+        given["datastore_root"] = click.get_current_context().find_root().obj.settings.datastore_root
+        return command.callback(**given) if command.callback is not None else None
+
+    params = [one for one in command.params if one.name != "datastore_root"]
+    return click.Command(command.name, callback=callback, params=params, help=command.help)
+
+
+def _named(flow: str, pathspec: str) -> str:
+    return pathspec if pathspec.split("/")[0] == flow else f"{flow}/{pathspec}"
+
+
+_READING = ("logs", "card", "code")
 _VERBS: dict[str, Callable[[FlowFile], click.Command]] = {
     "check": _check,
     "show": _show,
