@@ -1,0 +1,18 @@
+# expect: has no attribute 'row'
+from airloom import FlowSpec, step
+
+
+class Bad(FlowSpec):
+    @step
+    def start(self):
+        self.rows = [1]
+        delattr(self, "row")
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    Bad()

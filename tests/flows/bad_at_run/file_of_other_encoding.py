@@ -1,0 +1,23 @@
+# expect: parameter 'table'
+# defect: shows Airloom's frames, names no parameter, and leaves no failed record
+from airloom import FlowSpec, IncludeFile, step
+
+
+HERE = __file__
+
+
+class Bad(FlowSpec):
+    table = IncludeFile("table", default=HERE, encoding="ascii")
+
+    @step
+    def start(self):
+        print(self.table)  # grün
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    Bad()

@@ -1,0 +1,25 @@
+# expect: which is NoneType and has no items
+from airloom import FlowSpec, step
+
+
+class Bad(FlowSpec):
+    @step
+    def start(self):
+        self.rows = [2, 1].sort()
+        self.next(self.work, foreach="rows")
+
+    @step
+    def work(self):
+        self.next(self.join)
+
+    @step
+    def join(self, inputs):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    Bad()

@@ -1,0 +1,26 @@
+# expect: iterates over self.rows, which is int and has no items
+# expect: set it to a list
+from airloom import FlowSpec, step
+
+
+class Bad(FlowSpec):
+    @step
+    def start(self):
+        self.rows = len("abc")
+        self.next(self.work, foreach="rows")
+
+    @step
+    def work(self):
+        self.next(self.join)
+
+    @step
+    def join(self, inputs):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    Bad()

@@ -1,0 +1,26 @@
+# expect: has nothing to iterate over: self.rows is empty
+from airloom import FlowSpec, step
+
+
+class Bad(FlowSpec):
+    @step
+    def start(self):
+        self.rows = map(str, [1, 2])
+        print(list(self.rows))
+        self.next(self.work, foreach="rows")
+
+    @step
+    def work(self):
+        self.next(self.join)
+
+    @step
+    def join(self, inputs):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    Bad()

@@ -1,0 +1,31 @@
+# expect: no branch of this join ends with the step 'middle'
+from airloom import FlowSpec, step
+
+
+class Bad(FlowSpec):
+    @step
+    def start(self):
+        self.next(self.left, self.right)
+
+    @step
+    def left(self):
+        self.size = 1
+        self.next(self.join)
+
+    @step
+    def right(self):
+        self.size = 2
+        self.next(self.join)
+
+    @step
+    def join(self, inputs):
+        self.size = getattr(inputs, "middle").size
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    Bad()

@@ -1,0 +1,31 @@
+# expect: the branch 'left' has no artifact 'weight'
+from airloom import FlowSpec, step
+
+
+class Bad(FlowSpec):
+    @step
+    def start(self):
+        self.next(self.left, self.right)
+
+    @step
+    def left(self):
+        self.size = 1
+        self.next(self.join)
+
+    @step
+    def right(self):
+        self.size = 2
+        self.next(self.join)
+
+    @step
+    def join(self, inputs):
+        self.weights = [getattr(one, "weight") for one in inputs]
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    Bad()

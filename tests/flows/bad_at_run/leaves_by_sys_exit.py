@@ -1,0 +1,20 @@
+# expect: exit status 3
+# defect: shows Airloom's frames, leaves no failed record, and says exit status 1
+import sys
+
+from airloom import FlowSpec, step
+
+
+class Bad(FlowSpec):
+    @step
+    def start(self):
+        sys.exit(3)
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    Bad()

@@ -1,0 +1,25 @@
+# expect: the switch has no case for mode = ['quick']
+from airloom import FlowSpec, step
+
+
+class Bad(FlowSpec):
+    @step
+    def start(self):
+        self.mode = ["quick"]
+        self.next({"quick": self.quick, "thorough": self.thorough}, condition="mode")
+
+    @step
+    def quick(self):
+        self.next(self.end)
+
+    @step
+    def thorough(self):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    Bad()

@@ -1,0 +1,26 @@
+# expect: the switch has no case for mode = None
+from airloom import FlowSpec, Parameter, step
+
+
+class Bad(FlowSpec):
+    mode = Parameter("mode", type=str)
+
+    @step
+    def start(self):
+        self.next({"quick": self.quick, "thorough": self.thorough}, condition="mode")
+
+    @step
+    def quick(self):
+        self.next(self.end)
+
+    @step
+    def thorough(self):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    Bad()
