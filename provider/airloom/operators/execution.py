@@ -9,12 +9,13 @@ import threading
 from dataclasses import fields
 from typing import IO, TYPE_CHECKING, NoReturn
 
-from airflow.sdk.configuration import conf
-from airflow.sdk.exceptions import (
+# Airflow 3.1 has neither configuration nor these exceptions in its SDK; this module knows where they are.
+from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowFailException,
     AirflowSkipException,
     AirflowTaskTimeout,
+    conf,
 )
 
 from airloom import settings as settings_of
