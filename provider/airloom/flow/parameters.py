@@ -324,7 +324,13 @@ class IncludeFile(Parameter):
 
     def content(self, data: bytes) -> Any:
         """Value of the parameter for these bytes."""
-        value: Any = data.decode(self.encoding or "utf-8") if self.is_text else data
+        try:
+            value: Any = data.decode(self.encoding or "utf-8") if self.is_text else data
+        except (UnicodeDecodeError, LookupError) as error:
+            raise self.refused(
+                f"the file is no text in {self.encoding or 'utf-8'} ({error})",
+                "name its encoding, or write is_text=False.",
+            ) from None
         return value if self.parser is None else self.parser(value)
 
 

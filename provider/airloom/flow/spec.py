@@ -189,7 +189,13 @@ class FlowSpec:
         state = self._airloom
         found: dict[str, dict[str, Source]] = {}
         for branch in inputs:
-            source = branch.airloom_source
+            source = getattr(branch, "airloom_source", None)
+            if source is None:
+                raise ArtifactError(
+                    f"merge_artifacts takes inputs, or a list of some of them; {branch!r} is none",
+                    where=self.name,
+                    mend="call it in a join: self.merge_artifacts(inputs).",
+                )
             for name, saved in source.artifacts.items():
                 found.setdefault(name, {}).setdefault(saved.digest, source)
         wanted = set(include) if include else set(found) - set(exclude or ())

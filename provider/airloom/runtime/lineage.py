@@ -14,6 +14,7 @@ from airloom.names import Indices, task_id
 from airloom.plan import Plan, StepPlan
 from airloom.store.datastore import Datastore, TaskKey
 from airloom.store.records import ArtifactRecord, DoneRecord
+from airloom.store.serializers import Loaded
 
 ITEMS = "_airloom_items"
 """Artifact of a foreach split that holds its items where the variable itself cannot be indexed."""
@@ -38,6 +39,28 @@ class Parent:
     def pathspec(self) -> str:
         """Its name with the attempt that is read."""
         return f"{self.key.pathspec}@{self.attempt}"
+
+
+class ParentSource:
+    """Artifacts of a parent for a flow object; remembers what it loaded, to tell later if it changed."""
+
+    def __init__(self, parent: Parent) -> None:
+        self._parent = parent
+        self._loaded: dict[str, Loaded] = {}
+
+    @property
+    def artifacts(self) -> dict[str, ArtifactRecord]:
+        return self._parent.artifacts
+
+    def load(self, name: str) -> Any:
+        where = f"{self._parent.key.pathspec}/{name}"
+        loaded = self._parent.datastore.load_artifact(self._parent.artifacts[name], where)
+        self._loaded[name] = loaded
+        return loaded.value
+
+    def unchanged(self, name: str, value: object) -> bool:
+        """Say whether the value is what was loaded from here, and was not changed since."""
+        return name in self._loaded and self._loaded[name].unchanged(value)
 
 
 @dataclass(frozen=True, slots=True)

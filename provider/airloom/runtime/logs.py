@@ -5,6 +5,7 @@ A kept line is ``<ISO time> <o|e> <text>``: o for standard output, e for standar
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -98,15 +99,22 @@ def captured() -> Iterator[Log]:
 
 
 _OURS = str(Path(__file__).parents[1])
+_STANDARD = str(Path(os.__file__).parent)
 
 
 def tell(error: AirloomError) -> None:
     """Print how a task failed: the traceback as far as it is the user's, and what to do."""
     cause = error.__cause__ or error
     trace = cause.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
+    while trace is not None and not _is_users(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
     if trace is not None:
         traceback.print_exception(type(cause), cause, trace)
     if trace is None or cause is not error:
         print(error, file=sys.stderr)  # noqa: T201 - what is printed here is the task's log
+
+
+def _is_users(file: str) -> bool:
+    # What Airloom calls of the standard library before the user's code, contextlib for one, is not theirs.
+    standard = file.startswith(_STANDARD) and "site-packages" not in file
+    return not standard and not file.startswith(_OURS)

@@ -29,7 +29,7 @@ from airloom.flow.spec import FlowSpec, Input, Inputs, Source, TaskState
 from airloom.flow.user_decorators import wrappers
 from airloom.names import indices_of, task_id
 from airloom.plan import Plan, StepPlan
-from airloom.runtime.lineage import ITEMS, Lineage, Parent
+from airloom.runtime.lineage import ITEMS, Lineage, Parent, ParentSource
 from airloom.runtime.surroundings import alarm, neutral_main, variables
 from airloom.runtime.usage import Meter
 from airloom.settings import variable
@@ -43,7 +43,6 @@ from airloom.store.records import (
     Outcome,
     RunRecord,
 )
-from airloom.store.serializers import Loaded
 from airloom.store.tags import namespace_of
 
 if TYPE_CHECKING:
@@ -106,8 +105,8 @@ class Task:
         self.key = TaskKey(plan.flow, request.run, request.step, request.task)
         self.run_record = datastore.run(plan.flow, request.run)
         self.lineage = Lineage(datastore, plan, request.run)
-        # What counts as the user's failure besides Exception: a scheduler's own timeout.
-        self._user_errors: tuple[type[BaseException], ...] = (Exception, *user_errors)
+        # What counts as the user's failure besides Exception: leaving, and a scheduler's own timeout.
+        self._user_errors: tuple[type[BaseException], ...] = (Exception, SystemExit, *user_errors)
         self._secret_backends = secret_backends
         self.round = self.lineage.round(self.step, self.indices, request.generation)
         self.attempt = datastore.claim(self.key, self._begin)
@@ -137,7 +136,10 @@ class Task:
         """
         meter = Meter()
         parents = self._parents()
-        instance = self._instance(parents)
+        try:
+            instance = self._instance(parents)
+        except Exception as error:
+            raise self._failed(error, None, parents, meter) from error
         catch, caught = self.step.catch, None
         try:
             with self._surroundings():
@@ -192,7 +194,7 @@ class Task:
         inherited: dict[str, Source] = {}
         if self.step.joins is None:
             for parent in parents:
-                inherited |= dict.fromkeys(parent.artifacts, _ParentSource(parent))
+                inherited |= dict.fromkeys(parent.artifacts, ParentSource(parent))
         for name in (ITEMS, *self._shared):
             inherited.pop(name, None)
         parameters = parameter_values(self.flow, self.plan, self.run_record, self.datastore)
@@ -299,7 +301,7 @@ class Task:
         for parent in parents:
             step = self.plan.step(parent.key.step)
             levels = self.lineage.stack(step, parent.indices)
-            branches.append(Input(step.name, _ParentSource(parent), levels))
+            branches.append(Input(step.name, ParentSource(parent), levels))
         self._call_wrapped(instance, method, Inputs(branches))
 
     def _call_wrapped(self, instance: FlowSpec, method: Callable[..., Any], inputs: Inputs | None) -> None:
@@ -341,10 +343,19 @@ class Task:
         if planned.kind == "foreach":
             return Outcome(planned.targets, self._spread(instance, where))
         if planned.kind == "parallel":
-            return Outcome(planned.targets, taken.num_parallel)
+            return Outcome(planned.targets, self._gang_size(taken.num_parallel, where))
         if planned.kind == "switch":
             return Outcome(taken.targets, choice=taken.choice)
         return Outcome(planned.targets)
+
+    def _gang_size(self, size: object, where: str) -> int:
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise GraphError(
+                f"num_parallel of {self.step.name!r} is {size!r}",
+                where=where,
+                mend="give a whole number of at least 1.",
+            )
+        return size
 
     def _spread(self, instance: FlowSpec, where: str) -> int:
         """Width of a foreach; what cannot be indexed later becomes a list now."""
@@ -396,7 +407,7 @@ class Task:
             if name == "_airloom":
                 continue
             inherited = state.inherited.get(name)
-            if isinstance(inherited, _ParentSource) and inherited.unchanged(name, value):
+            if isinstance(inherited, ParentSource) and inherited.unchanged(name, value):
                 continue
             fresh[name] = value
         if not parents:
@@ -414,10 +425,10 @@ class Task:
         return bool(wanted) and not any(name in wanted for name in names)
 
     def _failed(
-        self, error: BaseException, instance: FlowSpec, parents: list[Parent], meter: Meter
+        self, error: BaseException, instance: FlowSpec | None, parents: list[Parent], meter: Meter
     ) -> AirloomError:
         try:
-            partial = self._save(instance, parents)
+            partial = {} if instance is None else self._save(instance, parents)
         except Exception:  # what was set may be what failed: the failure itself is what counts
             partial = {}
         what = _error_record(CaughtException.of(error))
@@ -447,28 +458,6 @@ def _forget_our_frames(error: BaseException) -> None:
 
 def _error_record(caught: CaughtException) -> ErrorRecord:
     return ErrorRecord(caught.type, caught.exception, caught.stacktrace)
-
-
-class _ParentSource:
-    """Artifacts of a parent for a flow object; remembers what it loaded, to tell later if it changed."""
-
-    def __init__(self, parent: Parent) -> None:
-        self._parent = parent
-        self._loaded: dict[str, Loaded] = {}
-
-    @property
-    def artifacts(self) -> dict[str, ArtifactRecord]:
-        return self._parent.artifacts
-
-    def load(self, name: str) -> Any:
-        where = f"{self._parent.key.pathspec}/{name}"
-        loaded = self._parent.datastore.load_artifact(self._parent.artifacts[name], where)
-        self._loaded[name] = loaded
-        return loaded.value
-
-    def unchanged(self, name: str, value: object) -> bool:
-        """Say whether the value is what was loaded from here, and was not changed since."""
-        return name in self._loaded and self._loaded[name].unchanged(value)
 
 
 def parameter_values(

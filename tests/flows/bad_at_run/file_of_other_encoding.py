@@ -1,5 +1,4 @@
 # expect: parameter 'table'
-# defect: shows Airloom's frames, names no parameter, and leaves no failed record
 from airloom import FlowSpec, IncludeFile, step
 
 

@@ -1,5 +1,4 @@
 # expect: num_parallel
-# defect: the run succeeds without a single node
 from airloom import FlowSpec, Parameter, parallel, step
 
 

@@ -1,5 +1,4 @@
 # expect: num_parallel
-# defect: the task is committed with a width that no reader takes
 from airloom import FlowSpec, Parameter, parallel, step
 
 

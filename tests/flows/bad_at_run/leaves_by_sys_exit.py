@@ -1,5 +1,4 @@
-# expect: exit status 3
-# defect: shows Airloom's frames, leaves no failed record, and says exit status 1
+# expect: raised SystemExit: 3
 import sys
 
 from airloom import FlowSpec, step

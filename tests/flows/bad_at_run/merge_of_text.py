@@ -1,5 +1,4 @@
 # expect: merge_artifacts takes inputs
-# defect: says that text has no attribute 'airloom_source', not what merge_artifacts takes
 from airloom import FlowSpec, step
 
 

@@ -1,6 +1,5 @@
 # expect: no kind of source 'vault'
 # expect: use one of
-# defect: shows Airloom's frames
 from airloom import FlowSpec, secrets, step
 
 

@@ -1,5 +1,4 @@
 # expect: AIRFLOW_VAR_BAD_AT_RUN, which is not set
-# defect: shows Airloom's frames
 from airloom import FlowSpec, secrets, step
 
 

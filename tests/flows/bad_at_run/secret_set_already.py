@@ -1,6 +1,5 @@
 # expect: the variable HOME of inline
 # expect: allow_override=True
-# defect: shows Airloom's frames
 from airloom import FlowSpec, secrets, step
 
 

@@ -1,6 +1,5 @@
 # expect: the secret env:BAD_AT_RUN_TOKEN cannot be read
 # expect: the environment has no such variable
-# defect: shows Airloom's frames
 from airloom import FlowSpec, secrets, step
 
 
