@@ -24,6 +24,7 @@ _UNLIKE_BYTES = {
     ("OwnTypesFlow", "shifted"),
     ("FailingStepsFlow", "problem"),
     ("FailingStepsFlow", "late"),
+    ("RetryByTypeFlow", "trouble"),
     ("FactsOfCurrentFlow", "place"),
 }
 
