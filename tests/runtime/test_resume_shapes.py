@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -312,16 +311,13 @@ def test_an_interrupted_run_is_resumed(project: Project, eventually: Eventually,
     assert project.value("join", "squares") == [0, 1, 4, 9]
 
 
-def test_hundreds_of_tasks_are_taken_over_in_a_moment(project: Project) -> None:
+def test_hundreds_of_tasks_are_taken_over_at_once(project: Project) -> None:
     project.write_traced(
         SPREAD.format(before="pass").replace("range(4)", "range(250)") + "    raise ValueError\n"
     )
     project.run("--max-workers", "4", code=1)
     project.ran()
     project.write_traced(SPREAD.format(before="pass"))
-    began = time.monotonic()
     told = project.resume("end").stdout
-    took = time.monotonic() - began
     assert "502 tasks are taken over" in told
     assert project.ran() == []
-    assert took < 6  # 1.5 s on an idle machine of two cores
