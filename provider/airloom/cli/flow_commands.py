@@ -14,7 +14,7 @@ import click
 from airloom import settings as settings_of
 from airloom.cli.choices import FlowFile, offered, take
 from airloom.cli.dump import dump_of_flow
-from airloom.cli.parameters import file_option, given, parameter_options
+from airloom.cli.parameters import as_conf, file_option, given, parameter_options
 from airloom.cli.show import render
 from airloom.cli.tags import tag_of_flow
 from airloom.compiler.planner import Compiled, compile_flow
@@ -287,9 +287,8 @@ def _trigger(source: FlowFile) -> click.Command:
         options: Options = click.get_current_context().obj
         compiled = options.compile(source)
         parameters = given(compiled, source.finished, values, os.environ, params_file)
-        conf = {name: one.decode() if isinstance(one, bytes) else one for name, one in parameters.items()}
         plan, api = compiled.plan, AirflowApi(airflow_url.rstrip("/"), airflow_user, airflow_password)
-        run_id = api.trigger(plan.dag_id, conf)
+        run_id = api.trigger(plan.dag_id, as_conf(parameters))
         click.echo(f"triggered {plan.dag_id}: {plan.flow}/{plan.run_in_airflow(run_id)}")
         if not wait_for_end:
             return 0

@@ -152,3 +152,8 @@ def _plain(value: Any) -> Json:
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def as_conf(given: Mapping[str, Json | bytes]) -> dict[str, Json]:
+    """Conf of an Airflow run for given parameters: a file goes as its text."""
+    return {name: value.decode() if isinstance(value, bytes) else value for name, value in given.items()}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from airloom.cli.parameters import as_conf
 from airloom.client import Run
 from airloom.codec import Json
 from airloom.compiler.planner import Compiled
@@ -44,8 +45,7 @@ def run_in_sandbox(
     try:
         click.echo(f"Airflow answers at {sandbox.url}")
         sandbox.api.wait_for_dag(plan.dag_id)
-        conf = {name: value.decode() if isinstance(value, bytes) else value for name, value in given.items()}
-        run_id = sandbox.api.trigger(plan.dag_id, conf)
+        run_id = sandbox.api.trigger(plan.dag_id, as_conf(given))
         click.echo(f"triggered {plan.dag_id}, run {run_id}")
         successful = _watch(sandbox.api, plan.dag_id, run_id)
         if successful:
