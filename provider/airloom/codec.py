@@ -47,11 +47,26 @@ def to_json(value: object) -> Json:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def dumps(value: object) -> bytes:
-    """Canonical JSON bytes: sorted keys, no spaces, UTF-8; the same value gives the same bytes."""
+def dumps(value: object, *, kept: tuple[str, ...] = ()) -> bytes:
+    """Canonical JSON bytes: sorted keys, no spaces, UTF-8; the same value gives the same bytes.
+
+    Parameters
+    ----------
+    kept
+        Fields of the value in whose dicts the order of the keys means something and stays.
+    """
+    plain = to_json(value)
+    if kept and isinstance(plain, dict):
+        plain = {key: plain[key] if key in kept else _in_order(plain[key]) for key in sorted(plain)}
     return json.dumps(
-        to_json(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        plain, sort_keys=not kept, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     ).encode("utf-8", "surrogatepass")  # a text of a flow may hold half of a pair
+
+
+def _in_order(value: Json) -> Json:
+    if isinstance(value, dict):
+        return {key: _in_order(value[key]) for key in sorted(value)}
+    return [_in_order(item) for item in value] if isinstance(value, list) else value
 
 
 def loads(cls: type[T], data: bytes) -> T:

@@ -256,8 +256,8 @@ class Plan:
         return digest_of([self.to_bytes()])
 
     def to_bytes(self) -> bytes:
-        """Canonical JSON."""
-        return codec.dumps(self)
+        """Canonical JSON; the keys of configs stay as their files have them, since flows see that order."""
+        return codec.dumps(self, kept=("configs",))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Plan:

@@ -16,7 +16,7 @@ from airloom.codec import Json
 from airloom.compiler.planner import compile_flow
 from airloom.errors import FlowError, GraphError, Place, StepFailed
 from airloom.flow.declarations import config_attributes
-from airloom.flow.mutators import finish
+from airloom.flow.finishing import finish
 from airloom.flow.spec import FlowSpec
 from airloom.names import Indices, did_you_mean, task_id
 from airloom.plan import Plan, StepPlan

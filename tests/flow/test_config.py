@@ -14,10 +14,11 @@ import pytest
 from airloom import Config, ConfigValue, FlowSpec, Parameter, config_expr, environment, resources, retry, step
 from airloom.compiler.graph import build
 from airloom.errors import ConfigError, FlowError, Place
-from airloom.flow.configs import ConfigSource, ParameterContext, evaluate, resolve_configs
+from airloom.flow.config_sources import ConfigSource, resolve_configs
+from airloom.flow.configs import ParameterContext, evaluate
 from airloom.flow.declarations import StepDeclaration, step_declaration, steps_of
+from airloom.flow.finishing import finish
 from airloom.flow.flow_decorators import schedule
-from airloom.flow.mutators import finish
 from airloom.flow.parameters import parameters_of
 
 VALUE = {"memory": 100, "model": {"layers": [3, {"size": 4}], "items": "kept"}, "key": "one"}
@@ -153,8 +154,8 @@ def test_a_default_becomes_json(options: dict[str, Any], value: Any) -> None:
     assert resolved(Config("c", **options)) == value
 
 
-def test_keys_stand_in_the_order_that_the_plan_keeps() -> None:
-    assert list(resolved(Config("c", default_value={"b": 1, "a": 2}))) == ["a", "b"]
+def test_keys_stand_in_the_order_of_the_file() -> None:
+    assert list(resolved(Config("c", default_value='{"b": 1, "a": {"z": 1, "c": 2}}'))) == ["b", "a"]
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="the library of Python 3.10 reads no TOML")

@@ -28,7 +28,7 @@ from airloom import (
 )
 from airloom.errors import FlowError, GraphError
 from airloom.flow.declarations import StepDeclaration, flow_declaration, step_declaration, steps_of
-from airloom.flow.mutators import finish
+from airloom.flow.finishing import finish
 from airloom.flow.parameters import parameters_of
 from airloom.flow.user_decorators import wrappers
 

@@ -17,8 +17,9 @@ from airloom import settings as settings_of
 from airloom.codec import Json
 from airloom.compiler.planner import default_configs
 from airloom.errors import ConfigError, FlowError, Place
-from airloom.flow.configs import ConfigSource, configs_of
-from airloom.flow.mutators import finish
+from airloom.flow.config_sources import ConfigSource
+from airloom.flow.configs import configs_of
+from airloom.flow.finishing import finish
 from airloom.flow.spec import FlowSpec
 
 _OPERANDS = {"--config": 2, "--config-value": 2, "--with": 1}

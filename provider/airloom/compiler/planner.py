@@ -14,16 +14,10 @@ from airloom.compiler.checks import check
 from airloom.compiler.graph import Graph, Placement, build, placements
 from airloom.compiler.package import CodePackage, pack
 from airloom.errors import FlowError, Place
-from airloom.flow.configs import (
-    ConfigSource,
-    ConfigValue,
-    ParameterContext,
-    config_values,
-    configs_of,
-    resolve_configs,
-)
+from airloom.flow.config_sources import ConfigSource, resolve_configs
+from airloom.flow.configs import ConfigValue, ParameterContext, config_values, configs_of
 from airloom.flow.declarations import flow_declaration
-from airloom.flow.mutators import finish
+from airloom.flow.finishing import finish
 from airloom.flow.parameters import IncludeFile, find_file, parameters_of
 from airloom.flow.spec import FlowSpec, constants_of
 from airloom.flow.user_decorators import wrappers
@@ -202,6 +196,9 @@ def _step(graph: Graph, name: str, place: Placement, module: str) -> StepPlan:
         line=node.line,
         target=said.target,
         resources=said.resources,
+        recovery=said.recovery,
+        batch=said.batch,
+        ecs=said.ecs,
         retry=replace(said.retry, on=tuple(_by_module(kind, module) for kind in said.retry.on)),
         catch=said.catch,
         cards=said.cards,

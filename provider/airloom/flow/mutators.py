@@ -1,32 +1,20 @@
 """Mutators: code of the user's own that changes what stands above steps and in the flow's class.
 
-`finish` makes the class that is compiled and run: configs are filled in, ``--with`` decorators are
-attached, mutators have run. It is made anew, with the same result, wherever a task runs: all that
-goes in is the flow's code and what the plan holds.
+What a mutator is and what it sees is here; `flow.finishing` lets them run.
 """
 
 from __future__ import annotations
 
-import json
-import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, cast
 
-from airloom.codec import Json
-from airloom.errors import FlowError, GraphError, Place
-from airloom.flow.configs import config_values, configs_of, waits
+from airloom.errors import FlowError, Place
+from airloom.flow.configs import configs_of
 from airloom.flow.declarations import (
-    CONFIGS_MARK,
-    FLOW_MARK,
-    STEP_MARK,
-    StepDeclaration,
     Written,
-    flow_declaration,
-    step_declaration,
-    steps_of,
 )
-from airloom.flow.parameters import Parameter, parameters_of
+from airloom.flow.parameters import Parameter
 from airloom.flow.registry import (
     FLOW_DECORATORS,
     STEP_DECORATORS,
@@ -35,15 +23,12 @@ from airloom.flow.registry import (
     filled,
     note,
     parse,
-    read_flow,
-    read_step,
 )
 from airloom.flow.spec import FlowSpec
-from airloom.flow.user_decorators import UserDecorator, UserStepDecorator, known_by, make, qualified
+from airloom.flow.user_decorators import UserDecorator, UserStepDecorator, known_by, qualified
 from airloom.names import did_you_mean
 
 Spec = tuple[str, str, list[Any], dict[str, Any]]
-_FINISHED: dict[tuple[type, str, tuple[str, ...]], type[FlowSpec]] = {}
 
 
 class StepMutator(UserDecorator):
@@ -93,7 +78,7 @@ class FlowMutator:
 
 
 @dataclass(slots=True)
-class _Draft:
+class Draft:
     """A flow while it is being changed: what stands above it and its steps, innermost first."""
 
     flow: type[FlowSpec]
@@ -112,7 +97,7 @@ class _Mutable:
     _offered: ClassVar[dict[str, Offered]] = STEP_DECORATORS
     _base: ClassVar[type] = UserDecorator
 
-    def __init__(self, draft: _Draft, written: list[Written], by: Written, *, early: bool) -> None:
+    def __init__(self, draft: Draft, written: list[Written], by: Written, *, early: bool) -> None:
         self._draft = draft
         self._written = written
         self._by = by
@@ -219,7 +204,7 @@ class _Mutable:
 class MutableStep(_Mutable):
     """A step as mutators see it."""
 
-    def __init__(self, draft: _Draft, name: str, by: Written, *, early: bool) -> None:
+    def __init__(self, draft: Draft, name: str, by: Written, *, early: bool) -> None:
         super().__init__(draft, draft.steps[name], by, early=early)
         self.name = name
 
@@ -235,7 +220,7 @@ class MutableFlow(_Mutable):
     _offered = FLOW_DECORATORS
     _base = FlowMutator
 
-    def __init__(self, draft: _Draft, by: Written, *, early: bool) -> None:
+    def __init__(self, draft: Draft, by: Written, *, early: bool) -> None:
         super().__init__(draft, draft.above, by, early=early)
 
     @property
@@ -283,7 +268,7 @@ class MutableFlow(_Mutable):
         return False
 
     def __getattr__(self, name: str) -> Any:
-        draft: _Draft | None = self.__dict__.get("_draft")
+        draft: Draft | None = self.__dict__.get("_draft")
         if draft is None or name.startswith("__"):
             raise AttributeError(name)
         if name in draft.steps:
@@ -360,181 +345,3 @@ def _user_class(name: str, offered: Mapping[str, Offered], base: type, place: Pl
         where=place,
         mend=did_you_mean(name, [*offered, *(one.rpartition(".")[2] for one in known)]),
     )
-
-
-# -- the finished class --------------------------------------------------------------------
-
-
-class _Removed:
-    """Stands for a parameter that a mutator took away: there is no such attribute."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, flow: object, owner: type) -> Any:
-        raise AttributeError(f"{owner.__name__} has no attribute {self._name!r}")
-
-
-def finish(
-    flow: type[FlowSpec], configs: Mapping[str, Json] | None = None, attached: Sequence[str] = ()
-) -> type[FlowSpec]:
-    """Make the class that is compiled and run; the flow itself where nothing is to be changed.
-
-    Parameters
-    ----------
-    configs
-        Values of the flow's configs by their names.
-    attached
-        Decorators as texts, which all steps get that do not have them.
-
-    Raises
-    ------
-    FlowError
-        When an expression over configs has no value, a decorator does not exist, or a mutator fails.
-    """
-    key = (flow, json.dumps(configs or {}, sort_keys=True), tuple(attached))
-    if key not in _FINISHED:
-        _FINISHED[key] = _finish(flow, configs or {}, attached)
-    return _FINISHED[key]
-
-
-def is_plain(flow: type[FlowSpec]) -> bool:
-    """Say whether neither configs nor mutators have a part in a flow's class."""
-    written = [one for step in steps_of(flow).values() for one in _written(step)]
-    written += flow_declaration(flow).written
-    return (
-        not configs_of(flow)
-        and not any(
-            waits(one.arguments)
-            or waits(one.positional)
-            or (one.maker is not None and not issubclass(one.maker, UserStepDecorator))
-            for one in written
-        )
-        and not any(parameter.waits for parameter in parameters_of(flow).values())
-    )
-
-
-def _finish(flow: type[FlowSpec], configs: Mapping[str, Json], attached: Sequence[str]) -> type[FlowSpec]:
-    if is_plain(flow) and not attached:
-        return flow
-    values = config_values(flow, configs)
-    draft = _Draft(
-        flow=flow,
-        configs=values,
-        above=[filled(one, values) for one in flow_declaration(flow).written],
-        steps={
-            name: [filled(one, values) for one in _written(function)]
-            for name, function in steps_of(flow).items()
-        },
-        parameters={name: parameter.filled(values) for name, parameter in parameters_of(flow).items()},
-    )
-    _mutate(draft, attached)
-    return _derived(draft)
-
-
-def _written(function: object) -> tuple[Written, ...]:
-    found = step_declaration(function)
-    return () if found is None else found.written
-
-
-def _mutate(draft: _Draft, attached: Sequence[str]) -> None:
-    flows: dict[int, FlowMutator] = {}
-    steps: dict[int, StepMutator] = {}
-    for early in (True, False):
-        # The lists grow: a mutator may add another one, which has its turn then.
-        for one in _growing(draft.above):
-            if one.maker is not None:
-                mutator = flows.setdefault(id(one), make(one))
-                _call(
-                    mutator.pre_mutate if early else mutator.mutate, MutableFlow(draft, one, early=early), one
-                )
-        for name, written in draft.steps.items():
-            for one in _growing(written):
-                if one.maker is not None and issubclass(one.maker, StepMutator):
-                    step_mutator = steps.setdefault(id(one), make(one))
-                    change = step_mutator.pre_mutate if early else step_mutator.mutate
-                    _call(change, MutableStep(draft, name, one, early=early), one)
-        if early:
-            _attach(draft, attached)
-
-
-def _growing(written: list[Written]) -> Iterator[Written]:
-    done: list[Written] = []
-    while True:
-        left = [one for one in written if not any(one is other for other in done)]
-        if not left:
-            return
-        done.append(left[0])
-        yield left[0]
-
-
-def _call(method: Callable[[Any], None], mutable: _Mutable, by: Written) -> None:
-    try:
-        method(mutable)
-    except FlowError:
-        raise
-    except Exception as error:
-        raise FlowError(
-            f"the mutator {short(by)} raised {type(error).__name__}: {error}",
-            where=by.place,
-            mend="see the traceback above, and mend the mutator.",
-        ) from error
-
-
-def _attach(draft: _Draft, attached: Sequence[str]) -> None:
-    for text in attached:
-        new = find(text, STEP_DECORATORS, UserStepDecorator, Place(f"--with {text}"))
-        for written in draft.steps.values():
-            if all(one.name != new.name for one in written):
-                written.append(replace(new))
-
-
-def _derived(draft: _Draft) -> type[FlowSpec]:
-    flow = draft.flow
-    namespace: dict[str, Any] = {
-        "__module__": flow.__module__,
-        "__qualname__": flow.__qualname__,
-        "__doc__": flow.__dict__.get("__doc__"),
-        CONFIGS_MARK: {
-            attribute: draft.configs[config.airloom_config.name]
-            for attribute, config in configs_of(flow).items()
-        },
-    }
-    if not _same(draft.above, flow_declaration(flow).written):
-        namespace[FLOW_MARK] = read_flow(draft.above)
-    functions = steps_of(flow)
-    for name, written in draft.steps.items():
-        if not _same(written, _written(functions[name])):
-            declaration = cast("StepDeclaration", step_declaration(functions[name]))
-            namespace[name] = _copy(functions[name], read_step(name, declaration, written))
-    declared = parameters_of(flow)
-    namespace |= {name: one for name, one in draft.parameters.items() if declared.get(name) is not one}
-    namespace |= {name: _Removed() for name in declared if name not in draft.parameters}
-    metaclass: Callable[..., type[FlowSpec]] = type(flow)
-    return metaclass(flow.__name__, (flow,), namespace)
-
-
-def _same(some: Sequence[Written], others: Sequence[Written]) -> bool:
-    return len(some) == len(others) and all(one is other for one, other in zip(some, others, strict=True))
-
-
-def _copy(function: Callable[..., Any], declaration: StepDeclaration) -> Callable[..., Any]:
-    if not isinstance(function, types.FunctionType):
-        raise GraphError(
-            f"the step {getattr(function, '__name__', function)!r} is no function",
-            where=str(function),
-            mend="define it with def.",
-        )
-    copy = types.FunctionType(
-        function.__code__,
-        function.__globals__,
-        function.__name__,
-        function.__defaults__,
-        function.__closure__,
-    )
-    copy.__kwdefaults__ = function.__kwdefaults__
-    copy.__dict__.update(function.__dict__)
-    copy.__qualname__, copy.__doc__ = function.__qualname__, function.__doc__
-    copy.__module__, copy.__annotations__ = function.__module__, function.__annotations__
-    setattr(copy, STEP_MARK, declaration)
-    return copy
