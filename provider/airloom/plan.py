@@ -18,12 +18,14 @@ from airloom.digests import Digest, digest_of
 from airloom.errors import GraphError, VersionSkew
 from airloom.names import did_you_mean
 
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 """Raised with every change of the form; a reader takes this version and the one before."""
 
 TransitionKind = Literal["linear", "split", "foreach", "switch", "parallel", "end"]
 ParameterType = Literal["int", "float", "str", "bool", "json", "list", "file"]
-Target = Literal["worker", "batch", "ecs"]
+Target = Literal["worker", "batch", "ecs", "kubernetes"]
+Platform = Literal["EC2", "FARGATE"]
+SizeName = Literal["cpu", "memory", "gpu", "disk", "shared_memory"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,10 @@ class Transition:
 class Resources:
     """What a step needs; None where the flow does not say.
 
-    cpu in vCPU; memory, disk and shared memory in MiB, as in Metaflow.
+    cpu in vCPU; memory, disk and shared memory in MiB, as in Metaflow. ``computed`` names the sizes
+    that functions of the flow give before an attempt, ``learned`` those that follow from former
+    runs; the number beside such a name is the least that a function may give, and what is taken as long
+    as nothing was learned. What is learned or grown stays between the minimum and the maximum.
     """
 
     cpu: float | None = None
@@ -62,6 +67,117 @@ class Resources:
     gpu: int | None = None
     disk_mib: int | None = None
     shared_memory_mib: int | None = None
+    min_memory_mib: int | None = None
+    max_memory_mib: int | None = None
+    max_cpu: float | None = None
+    computed: tuple[SizeName, ...] = ()
+    learned: tuple[SizeName, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What a step gets beside the attempts of @retry, each kind of failure on a budget of its own.
+
+    After an attempt that ran out of memory the next one gets ``factor`` times as much, at most
+    ``growths`` times. ``reclaims`` counts attempts that ended with their spot instance, ``losses``
+    those that ended with their host or never had an image.
+    """
+
+    growths: int = 4
+    factor: float = 2.0
+    reclaims: int = 5
+    losses: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Tmpfs:
+    """A file system in memory at ``path``; half of the step's memory where ``size_mib`` is None.
+
+    ``tempdir`` makes it the folder of temporary files.
+    """
+
+    path: str = "/airloom_temp"
+    size_mib: int | None = None
+    tempdir: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A folder of the host, or an EFS file system by its id, that the container sees at ``path``."""
+
+    source: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPlan:
+    """What @batch says besides sizes. None: as the settings ``batch_*`` say, where a task is submitted.
+
+    A job is sent to ``spot_queue`` first, where there is one, and to ``queue`` when so many as
+    ``fallback_after`` of its attempts were reclaimed there. ``start_timeout_s`` bounds the wait
+    for a place. ``executable`` is the Python of the image.
+    """
+
+    queue: str | None = None
+    spot_queue: str | None = None
+    fallback_after: int = 1
+    platform: Platform | None = None
+    image: str | None = None
+    job_role: str | None = None
+    execution_role: str | None = None
+    executable: str | None = None
+    max_swap_mib: int | None = None
+    swappiness: int | None = None
+    tmpfs: Tmpfs | None = None
+    inferentia: int = 0
+    efa: int = 0
+    ephemeral_storage_gib: int | None = None
+    host_volumes: tuple[Volume, ...] = ()
+    efs_volumes: tuple[Volume, ...] = ()
+    log_driver: str | None = None
+    log_options: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    privileged: bool = False
+    start_timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EcsPlan:
+    """What @ecs says besides sizes. None and empty: as the settings ``ecs_*`` say.
+
+    ``launch_type`` is EC2, FARGATE, or None where a capacity provider decides.
+    ``spot_capacity_provider`` is tried first, as a spot queue of Batch.
+    """
+
+    cluster: str | None = None
+    launch_type: Platform | None = None
+    capacity_provider: str | None = None
+    spot_capacity_provider: str | None = None
+    fallback_after: int = 1
+    image: str | None = None
+    task_role: str | None = None
+    execution_role: str | None = None
+    executable: str | None = None
+    subnets: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
+    assign_public_ip: bool | None = None
+    ephemeral_storage_gib: int | None = None
+    efs_volumes: tuple[Volume, ...] = ()
+    log_driver: str | None = None
+    log_options: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    start_timeout_s: float | None = None
+
+    @property
+    def platform(self) -> Platform | None:
+        """Where its tasks run, as far as the flow says it."""
+        providers = (self.capacity_provider, self.spot_capacity_provider)
+        if self.launch_type is not None:
+            return self.launch_type
+        if any(providers):
+            fargate = all(one is None or one in ("FARGATE", "FARGATE_SPOT") for one in providers)
+            return "FARGATE" if fargate else "EC2"
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +220,8 @@ class StepPlan:
     ``parents`` stand in the order in which a join sees its inputs: that of the branches in
     the split. ``joins`` names the split that a join closes. ``splits`` and ``foreaches`` are
     the splits, and of these the foreaches, that the step lies in, outermost first. ``secrets``
-    are names of sources, never values. ``wrappers`` names the step decorators of the user's own,
-    innermost first.
+    are names of sources, never values. ``batch`` or ``ecs`` is there when that is the target.
+    ``wrappers`` names the step decorators of the user's own, innermost first.
     """
 
     name: str
@@ -118,6 +234,9 @@ class StepPlan:
     line: int = 0
     target: Target = "worker"
     resources: Resources = field(default_factory=Resources)
+    recovery: Recovery = field(default_factory=Recovery)
+    batch: BatchPlan | None = None
+    ecs: EcsPlan | None = None
     retry: Retry = field(default_factory=Retry)
     catch: Catch | None = None
     cards: tuple[CardPlan, ...] = ()

@@ -18,7 +18,8 @@ from airloom.flow.config_sources import ConfigSource, resolve_configs
 from airloom.flow.configs import ConfigValue, ParameterContext, config_values, configs_of
 from airloom.flow.declarations import flow_declaration
 from airloom.flow.finishing import finish
-from airloom.flow.parameters import IncludeFile, find_file, parameters_of
+from airloom.flow.files import IncludeFile
+from airloom.flow.parameters import parameters_of
 from airloom.flow.spec import FlowSpec, constants_of
 from airloom.flow.user_decorators import wrappers
 from airloom.plan import EventTrigger, ExitHooks, ParameterPlan, Plan, Project, StepPlan, Transition
@@ -174,11 +175,13 @@ def _parameters(
     values = ConfigValue(config_values(flow, configs))
     for parameter in parameters_of(flow).values():
         context = ParameterContext(flow.__name__, parameter.name, settings.user_name, kind, values)
-        plan = parameter.to_plan(context, folder)
+        if isinstance(parameter, IncludeFile):
+            plan, data = parameter.read(context, folder)
+            if plan.digest is not None and data is not None:
+                files[plan.digest] = data
+        else:
+            plan = parameter.to_plan(context, folder)
         plans.append(plan)
-        if isinstance(parameter, IncludeFile) and plan.digest is not None:
-            path = parameter.default(context) if callable(parameter.default) else parameter.default
-            files[plan.digest] = find_file(plan.name, str(path), folder, parameter.place).read_bytes()
     return tuple(plans), files
 
 

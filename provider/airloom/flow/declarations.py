@@ -7,7 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airloom.errors import Place
-from airloom.plan import CardPlan, Catch, EventTrigger, Resources, Retry, Schedule, Target
+from airloom.plan import (
+    BatchPlan,
+    CardPlan,
+    Catch,
+    EcsPlan,
+    EventTrigger,
+    Recovery,
+    Resources,
+    Retry,
+    Schedule,
+    SizeName,
+    Target,
+)
 
 STEP_MARK = "__airloom_step__"
 FLOW_MARK = "__airloom_flow__"
@@ -51,6 +63,10 @@ class StepDeclaration:
     end: bool = False
     target: Target = "worker"
     resources: Resources = field(default_factory=Resources)
+    size_functions: tuple[tuple[SizeName, Callable[..., Any]], ...] = field(default=(), repr=False)
+    recovery: Recovery = field(default_factory=Recovery)
+    batch: BatchPlan | None = None
+    ecs: EcsPlan | None = None
     retry: Retry = field(default_factory=Retry)
     catch: Catch | None = None
     cards: tuple[CardPlan, ...] = ()

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar, overload
 
-from airloom.errors import FlowError, GraphError, Place, SizeError
+from airloom.errors import FlowError, GraphError, Place
 from airloom.flow.declarations import STEP_MARK, SecretSource, StepDeclaration, step_declaration
 from airloom.flow.registry import STEP_DECORATORS, caller, offering
-from airloom.plan import Catch, Resources, Retry
+from airloom.plan import Catch, Retry
 
 S = TypeVar("S", bound=Callable[..., Any])
 Change = Callable[[StepDeclaration], StepDeclaration]
@@ -75,8 +75,8 @@ def retry(
             "retry", f"on={on!r} names no exceptions", "write on=OSError or on=(OSError, KeyError)."
         )
     names = tuple(f"{kind.__module__}.{kind.__qualname__}" for kind in kinds)
-    count = _number("retry", "times", times, whole=True)
-    pause = _number("retry", "minutes_between_retries", minutes_between_retries)
+    count = number("retry", "times", times, whole=True)
+    pause = number("retry", "minutes_between_retries", minutes_between_retries)
     return _change("retry", function, lambda old: replace(old, retry=Retry(int(count), pause * 60, names)))
 
 
@@ -108,17 +108,17 @@ def catch(
 def timeout(*, seconds: float = 0, minutes: float = 0, hours: float = 0) -> Callable[[S], S]:
     """End an attempt that takes longer than the sum of the given times; it counts as failed."""
     parts = (("seconds", seconds, 1), ("minutes", minutes, 60), ("hours", hours, 3600))
-    total = sum(_number("timeout", name, value) * factor for name, value, factor in parts)
+    total = sum(number("timeout", name, value) * factor for name, value, factor in parts)
     if total <= 0:
         raise refused("timeout", "the time is 0", "give seconds, minutes or hours above 0.")
-    return _decorate("timeout", lambda old: replace(old, timeout_s=float(total)))
+    return decorate("timeout", lambda old: replace(old, timeout_s=float(total)))
 
 
 @offered
 def environment(*, vars: Mapping[str, object]) -> Callable[[S], S]:  # noqa: A002 - Metaflow's name
     """Set environment variables while the step runs; values become text."""
     variables = {str(name): str(value) for name, value in vars.items()}
-    return _decorate("environment", lambda old: replace(old, variables={**old.variables, **variables}))
+    return decorate("environment", lambda old: replace(old, variables={**old.variables, **variables}))
 
 
 @offered
@@ -131,12 +131,18 @@ def secrets(
     ----------
     sources
         ``"type:id"`` or ``{"type", "id", "options"}``, with the types ``env``, ``airflow-variable``,
-        ``airflow-connection``, ``aws-secrets-manager`` and ``inline``. A JSON object gives a variable
-        a field; the option ``env_var_name`` names the variable of any other value.
+        ``airflow-connection``, ``aws-secrets-manager``, ``gcp-secret-manager``, ``az-key-vault`` and
+        ``inline``. A JSON object gives a variable a field; the option ``env_var_name`` names the
+        variable of any other value.
     role
-        Role to read with, handed to the source as an option.
+        ARN of the AWS role that is assumed to read them; an option of one source, too.
     allow_override
         Replace variables that are set already.
+
+    Raises
+    ------
+    FlowError
+        When a source has no type or no id, or a role is given to one that knows none.
     """
     found = []
     for source in sources:
@@ -150,8 +156,14 @@ def secrets(
             raise refused(
                 "secrets", "a source has no type or no id", "write 'type:id', e.g. 'env:DB_PASSWORD'."
             )
+        if entry.options.get("role") and entry.type != "aws-secrets-manager":
+            raise refused(
+                "secrets",
+                f"the source {entry.name} is read with no role",
+                "give the option role to sources of the type aws-secrets-manager only.",
+            )
         found.append(entry)
-    return _decorate(
+    return decorate(
         "secrets", lambda old: replace(old, secrets=tuple(found), secrets_override=allow_override)
     )
 
@@ -162,47 +174,18 @@ def parallel(function: S) -> S:
 
     The step before it says how many: ``self.next(self.train, num_parallel=4)``.
     """
-    decorate: Callable[[S], S] = _decorate("parallel", lambda old: replace(old, parallel=True))
-    return decorate(function)
-
-
-@offered
-def resources(
-    *,
-    cpu: float | None = None,
-    gpu: int | None = None,
-    disk: int | None = None,
-    memory: int | None = None,
-    shared_memory: int | None = None,
-) -> Callable[[S], S]:
-    """Say what the step needs, wherever it runs.
-
-    Parameters
-    ----------
-    cpu
-        vCPU, also fractions.
-    gpu
-        Number of GPUs.
-    memory, disk, shared_memory
-        MiB.
-    """
-    given = {
-        "cpu": None if cpu is None else _number("resources", "cpu", cpu, SizeError),
-        "gpu": _size("gpu", gpu),
-        "disk_mib": _size("disk", disk),
-        "memory_mib": _size("memory", memory),
-        "shared_memory_mib": _size("shared_memory", shared_memory),
-    }
-    wanted = Resources(**given)  # type: ignore[arg-type]
-    return _decorate("resources", lambda old: replace(old, resources=wanted))
+    mark: Callable[[S], S] = decorate("parallel", lambda old: replace(old, parallel=True))
+    return mark(function)
 
 
 def _change(name: str, function: S | None, change: Change) -> S | Callable[[S], S]:
-    decorate: Callable[[S], S] = _decorate(name, change)
-    return decorate if function is None else decorate(function)
+    mark: Callable[[S], S] = decorate(name, change)
+    return mark if function is None else mark(function)
 
 
-def _decorate(name: str, change: Change) -> Callable[[S], S]:
+def decorate(name: str, change: Change) -> Callable[[S], S]:
+    """Make a decorator that changes what stands on a step, once a step."""
+
     def mark(function: S) -> S:
         old = step_declaration(function)
         if old is None:
@@ -231,21 +214,19 @@ def _place_of(function: object) -> Place:
 
 
 def refused(name: str, what: str, mend: str, kind: type[FlowError] = FlowError) -> FlowError:
+    """Make the error of a decorator, with the line that it is written in."""
     return kind(f"@{name}: {what}", where=caller(), mend=mend)
 
 
-def _number(
+def number(
     name: str, argument: str, value: object, kind: type[FlowError] = FlowError, *, whole: bool = False
 ) -> float:
+    """Read an argument that is a number of 0 or more, also where it comes as a text."""
     try:
-        number = float(value)  # type: ignore[arg-type]
+        found = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        number = -1.0
-    if isinstance(value, bool) or not 0 <= number < float("inf") or (whole and number != int(number)):
+        found = -1.0
+    if isinstance(value, bool) or not 0 <= found < float("inf") or (whole and found != int(found)):
         what = "a whole number" if whole else "a number"
         raise refused(name, f"{argument}={value!r} is refused", f"write {what} of 0 or more.", kind)
-    return number
-
-
-def _size(argument: str, value: object) -> int | None:
-    return None if value is None else int(_number("resources", argument, value, SizeError, whole=True))
+    return found

@@ -29,6 +29,7 @@ from airloom.flow.mutators import Draft, FlowMutator, MutableFlow, MutableStep, 
 from airloom.flow.parameters import parameters_of
 from airloom.flow.registry import STEP_DECORATORS, filled, read_flow, read_step
 from airloom.flow.spec import FlowSpec
+from airloom.flow.targets import TARGETS
 from airloom.flow.user_decorators import UserStepDecorator, make
 
 _FINISHED: dict[tuple[type, str, tuple[str, ...]], type[FlowSpec]] = {}
@@ -154,8 +155,14 @@ def _attach(draft: Draft, attached: Sequence[str]) -> None:
     for text in attached:
         new = find(text, STEP_DECORATORS, UserStepDecorator, Place(f"--with {text}"))
         for written in draft.steps.values():
-            if all(one.name != new.name for one in written):
+            if _fits(new, written):
                 written.append(replace(new))
+
+
+def _fits(new: Written, written: Sequence[Written]) -> bool:
+    """Say whether a step lacks a decorator; where a step runs is said once, whichever says it."""
+    taken = {new.name, *TARGETS} if new.name in TARGETS else {new.name}
+    return all(one.name not in taken for one in written)
 
 
 def _derived(draft: Draft) -> type[FlowSpec]:
