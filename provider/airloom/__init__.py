@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 from airloom.flow.cards import card
 from airloom.flow.configs import Config, ConfigValue, config_expr
 from airloom.flow.current import current
-from airloom.flow.decorators import catch, environment, parallel, resources, retry, secrets, step, timeout
+from airloom.flow.decorators import catch, environment, parallel, retry, secrets, step, timeout
+from airloom.flow.files import IncludeFile
 from airloom.flow.flow_decorators import exit_hook, project, schedule, trigger, trigger_on_finish
-from airloom.flow.parameters import IncludeFile, JSONType, Parameter
+from airloom.flow.parameters import JSONType, Parameter
 from airloom.flow.spec import FlowSpec
+from airloom.flow.targets import batch, ecs, kubernetes, resources
 from airloom.version import __version__
 
 if TYPE_CHECKING:
@@ -53,14 +55,17 @@ __all__ = [
     "Task",
     "UserStepDecorator",
     "__version__",
+    "batch",
     "card",
     "catch",
     "config_expr",
     "current",
     "default_namespace",
+    "ecs",
     "environment",
     "exit_hook",
     "get_namespace",
+    "kubernetes",
     "namespace",
     "parallel",
     "project",

@@ -10,7 +10,8 @@ import pytest
 from airloom import IncludeFile
 from airloom.digests import digest_of
 from airloom.errors import ParameterError, Place
-from airloom.flow.parameters import ParameterContext, find_file
+from airloom.flow.configs import ParameterContext
+from airloom.flow.files import find_file
 
 CONTEXT = ParameterContext("MyFlow", "table", "ada")
 
@@ -28,6 +29,19 @@ def test_the_default_can_be_a_callable(tmp_path: Path) -> None:
         CONTEXT, tmp_path
     )
     assert plan.default == "of_ada.csv"
+
+
+def test_a_callable_is_asked_once_for_digest_and_bytes(tmp_path: Path) -> None:
+    names = iter(["first.csv", "second.csv"])
+    for name in ("first", "second"):
+        (tmp_path / f"{name}.csv").write_text(name)
+    plan, data = IncludeFile("table", default=lambda context: next(names)).read(CONTEXT, tmp_path)
+    assert (plan.default, plan.digest, data) == ("first.csv", digest_of([b"first"]), b"first")
+
+
+def test_a_callable_that_fails_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="its default raised ZeroDivisionError"):
+        IncludeFile("table", default=lambda context: 1 // 0).to_plan(CONTEXT, tmp_path)
 
 
 def test_without_a_default_there_is_no_file(tmp_path: Path) -> None:

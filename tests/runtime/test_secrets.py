@@ -180,6 +180,35 @@ def test_aws_gives_texts_and_bytes(manager: Any) -> None:
     assert read("aws-secrets-manager", "raw", region="eu-central-1", env_var_name="R") == {"R": HIDDEN}
 
 
+def test_aws_is_read_as_the_role_that_is_named(manager: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from botocore.client import BaseClient  # type: ignore[import-untyped, unused-ignore]
+
+    manager.create_secret(Name="prod/token", SecretString=HIDDEN)
+    role = "arn:aws:iam::123456789012:role/reader"
+    calls: list[tuple[str, str]] = []
+    call = BaseClient._make_api_call
+
+    def watched(self: Any, name: str, arguments: dict[str, Any]) -> Any:
+        calls.append((name, self._request_signer._credentials.access_key))
+        answer = call(self, name, arguments)
+        if name == "AssumeRole":
+            assert arguments["RoleArn"] == role
+            calls.append(("assumed", answer["Credentials"]["AccessKeyId"]))
+        return answer
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", watched)
+    found = read("aws-secrets-manager", "prod/token", region="eu-central-1", role=role)
+    assert found == {"PROD_TOKEN": HIDDEN}
+    (asked, own), (_, assumed), (read_by, used) = calls
+    assert (asked, read_by) == ("AssumeRole", "GetSecretValue")
+    assert used == assumed != own
+
+
+def test_a_role_that_cannot_be_assumed_is_told_by_its_kind_only(manager: Any) -> None:
+    message = refusal("aws-secrets-manager", "x", region="eu-central-1", role="short")
+    assert "ParamValidationError" in message or "ClientError" in message
+
+
 def test_aws_says_what_failed_by_its_kind_only(manager: Any) -> None:
     manager.create_secret(Name="raw", SecretBinary=HIDDEN.encode() + b"\xff")
     missing = refusal("aws-secrets-manager", "absent", region="eu-central-1")

@@ -13,7 +13,8 @@ import click
 from airloom.codec import Json
 from airloom.compiler.planner import Compiled, source_file
 from airloom.errors import ConfigError, ParameterError
-from airloom.flow.parameters import Parameter, find_file, from_text, parameters_of
+from airloom.flow.files import find_file
+from airloom.flow.parameters import Parameter, from_text, parameters_of
 from airloom.flow.spec import FlowSpec
 from airloom.names import did_you_mean
 from airloom.plan import ParameterPlan

@@ -17,8 +17,8 @@ from airloom.errors import FlowError, Place
 from airloom.flow.config_sources import ConfigSource, resolve_configs
 from airloom.flow.configs import ConfigValue, ParameterContext, config_values, configs_of
 from airloom.flow.declarations import flow_declaration
-from airloom.flow.finishing import finish
 from airloom.flow.files import IncludeFile
+from airloom.flow.finishing import finish
 from airloom.flow.parameters import parameters_of
 from airloom.flow.spec import FlowSpec, constants_of
 from airloom.flow.user_decorators import wrappers

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from airloom.codec import Json
-from airloom.digests import digest_of
 from airloom.errors import FlowError, ParameterError, Place
 from airloom.flow.configs import ParameterContext, evaluate, waits
+from airloom.flow.registry import caller
 from airloom.plan import ParameterPlan, ParameterType
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class _JSONType:
 
 JSONType = _JSONType()
 
-_SCHEMAS: dict[ParameterType, dict[str, Json]] = {
+SCHEMAS: dict[ParameterType, dict[str, Json]] = {
     "int": {"type": "integer"},
     "float": {"type": "number"},
     "str": {"type": "string"},
@@ -103,7 +103,7 @@ class Parameter:
         self.required = bool(required)
         self.show_default = show_default
         self.separator = separator
-        self.place = getattr(self, "place", None) or _caller()
+        self.place = getattr(self, "place", None) or caller()
         self.typed: Typed | None = None
         self.kind = "json" if self.waits else self._kind(type)
 
@@ -169,7 +169,7 @@ class Parameter:
             When the default is not of the parameter's type, or its callable raises.
         """
         default = self._default(context)
-        schema = dict(_SCHEMAS[self.kind] if self.typed is None else self.typed.schema)
+        schema = dict(SCHEMAS[self.kind] if self.typed is None else self.typed.schema)
         said = schema.pop("description", "")
         if default is None and not self.required and (self.typed is not None or self.kind != "json"):
             schema = _or_null(schema)
@@ -185,13 +185,16 @@ class Parameter:
             line=self.place.line or 0,
         )
 
+    def _given(self, context: ParameterContext) -> Any:
+        if not callable(self.default):
+            return self.default
+        try:
+            return self.default(context)
+        except Exception as error:
+            raise self.refused(f"its default raised {error!r}", "mend the function.") from error
+
     def _default(self, context: ParameterContext) -> Json:
-        value = self.default
-        if callable(value):
-            try:
-                value = value(context)
-            except Exception as error:
-                raise self.refused(f"its default raised {error!r}", "mend the function.") from error
+        value = self._given(context)
         if value is None:
             return None
         if self.typed is not None:
@@ -271,88 +274,6 @@ class Parameter:
         )
 
 
-class IncludeFile(Parameter):
-    """A file that travels with the run: its bytes are kept in the store, its content is the value.
-
-    Parameters
-    ----------
-    default
-        Path, relative to the folder of the flow or to the working folder.
-    is_text, encoding
-        Text is decoded (UTF-8 when nothing is said); otherwise the value is bytes.
-    parser
-        Called with the content; its result is the value.
-    """
-
-    _file = True
-
-    def __init__(
-        self,
-        name: str,
-        default: Any = None,
-        is_text: bool = True,
-        encoding: str | None = None,
-        required: bool | None = None,
-        help: str | None = None,  # noqa: A002 - Metaflow's name
-        parser: Callable[[Any], Any] | None = None,
-    ) -> None:
-        super().__init__(name, default=default, type=str, help=help, required=required)
-        self.is_text = is_text
-        self.encoding = encoding
-        self.parser = parser
-
-    def _kind(self, given: Any) -> ParameterType:
-        return "file"
-
-    def to_plan(self, context: ParameterContext, folder: Path) -> ParameterPlan:
-        """Plan of this parameter, with the digest of the default file's bytes."""
-        path = self.default(context) if callable(self.default) else self.default
-        found = None if path is None else find_file(self.name, str(path), folder, self.place)
-        return ParameterPlan(
-            name=self.name,
-            attribute=self.attribute,
-            type="file",
-            schema=dict(_SCHEMAS["file"]),
-            required=self.required,
-            default=None if found is None else found.name,
-            help=self.help,
-            is_text=self.is_text,
-            encoding=self.encoding,
-            digest=None if found is None else digest_of([found.read_bytes()]),
-            line=self.place.line or 0,
-        )
-
-    def content(self, data: bytes) -> Any:
-        """Value of the parameter for these bytes."""
-        try:
-            value: Any = data.decode(self.encoding or "utf-8") if self.is_text else data
-        except (UnicodeDecodeError, LookupError) as error:
-            raise self.refused(
-                f"the file is no text in {self.encoding or 'utf-8'} ({error})",
-                "name its encoding, or write is_text=False.",
-            ) from None
-        return value if self.parser is None else self.parser(value)
-
-
-def find_file(name: str, path: str, folder: Path, place: Place | str) -> Path:
-    """File of an IncludeFile: beside the flow, or in the working folder.
-
-    Raises
-    ------
-    ParameterError
-        When there is no such file.
-    """
-    for base in (folder, Path()):
-        candidate = base / Path(path).expanduser()
-        if candidate.is_file():
-            return candidate
-    raise ParameterError(
-        f"parameter {name!r}: the file {path!r} does not exist",
-        where=place,
-        mend=f"give a path from the flow's folder or from the working folder ({Path.cwd()}).",
-    )
-
-
 def _or_null(schema: Schema) -> Schema:
     kind = schema.get("type")
     if "enum" in schema:
@@ -406,7 +327,7 @@ def _json_or_text(schema: Mapping[str, Json], text: str) -> Json:
         from airloom.flow.typed import takes_text
 
         # Of the type JSON texts stand in quotation marks, everywhere else as they are.
-        if schema == _SCHEMAS["json"] or not takes_text(dict(schema)):
+        if schema == SCHEMAS["json"] or not takes_text(dict(schema)):
             raise
         return text
     return value
@@ -472,15 +393,6 @@ def _called(kind: ParameterType) -> str:
         "list": "a list of texts",
         "file": "a text",
     }[kind]
-
-
-def _caller() -> Place:
-    import sys
-
-    frame = sys._getframe(1)  # noqa: SLF001 - the line in the flow's file, not in this one
-    while frame.f_back is not None and frame.f_code.co_filename == __file__:
-        frame = frame.f_back
-    return Place(frame.f_code.co_filename, frame.f_lineno)
 
 
 def parameters_of(flow: type) -> dict[str, Parameter]:

@@ -165,13 +165,24 @@ def _aws(source: SecretSource) -> dict[str, str]:
         import boto3  # type: ignore[import-untyped, unused-ignore]
     except ImportError:
         raise no_library(source, "boto3", "aws") from None
+    region, role = source.options.get("region"), source.options.get("role")
     try:
-        client = boto3.client("secretsmanager", region_name=source.options.get("region"))
+        keys = _assumed(boto3.client("sts", region_name=region), str(role)) if role else {}
+        client = boto3.client("secretsmanager", region_name=region, **keys)
         answer = client.get_secret_value(SecretId=source.id)
         text = answer["SecretString"] if "SecretString" in answer else answer["SecretBinary"].decode()
     except Exception as error:
         raise missing(source, type(error).__name__) from None
     return fields_of(source, text)
+
+
+def _assumed(client: Any, role: str) -> dict[str, str]:
+    found = client.assume_role(RoleArn=role, RoleSessionName="airloom-secrets")["Credentials"]
+    return {
+        "aws_access_key_id": found["AccessKeyId"],
+        "aws_secret_access_key": found["SecretAccessKey"],
+        "aws_session_token": found["SessionToken"],
+    }
 
 
 def gcp_name(source: SecretSource) -> tuple[str, str]:

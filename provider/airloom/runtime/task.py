@@ -23,8 +23,9 @@ from airloom.flow.caught import CaughtException
 from airloom.flow.configs import ConfigValue
 from airloom.flow.current import Late, Parallel, Trigger, current
 from airloom.flow.declarations import config_attributes, step_declaration
+from airloom.flow.files import IncludeFile
 from airloom.flow.finishing import finish
-from airloom.flow.parameters import IncludeFile, parameters_of
+from airloom.flow.parameters import parameters_of
 from airloom.flow.spec import FlowSpec, Input, Inputs, Source, TaskState
 from airloom.flow.user_decorators import wrappers
 from airloom.names import indices_of, task_id
