@@ -1,0 +1,1 @@
+"""Servers that the tests need: object stores, AWS, container engines. Import it as ``support``."""
