@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import time
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,37 @@ class TestEveryStore:
         with pytest.raises(RuntimeError, match="no name"):
             objects.put_named([b"x" * size], name)
         assert list(objects.list()) == []
+
+    @pytest.mark.parametrize("size", [3, 3 << 20])
+    def test_put_named_makes_what_is_there_new(self, objects: Objects, size: int) -> None:
+        objects.put("a/b", [b"x" * size])
+        (before,) = objects.entries("a")
+        while time.time() <= before.written_at + 0.02:  # the clock of files is coarse
+            pass
+        assert not objects.put_named([b"x" * size], lambda: "a/b")
+        (after,) = objects.entries("a")
+        assert after.written_at > before.written_at
+
+    def test_refresh_says_whether_the_object_is_there_whole(self, objects: Objects) -> None:
+        objects.put("a/b", [b"xyz"])
+        assert objects.refresh("a/b", 3)
+        assert not objects.refresh("a/b", 2)
+        assert not objects.refresh("a/c", 0)
+
+    def test_entries_tell_sizes_and_times_in_the_order_of_the_keys(self, objects: Objects) -> None:
+        before = time.time()
+        for key, data in (("a/c/d", b"1"), ("a/b", b"123"), ("ab", b"")):
+            objects.put(key, [data])
+        found = list(objects.entries("a"))
+        assert [(entry.key, entry.size) for entry in found] == [("a/b", 3), ("a/c/d", 1)]
+        assert all(before - 60 < entry.written_at < before + 60 for entry in found)
+
+    def test_many_are_deleted_at_once(self, objects: Objects) -> None:
+        for key in ("a/b", "a/c", "d"):
+            objects.put(key, [b""])
+        objects.delete_many(iter(["a/b", "a/c", "nothing"]))
+        assert list(objects.list()) == ["d"]
+        assert objects.children() == ["d"]
 
     def test_a_range_is_cut_at_the_end(self, objects: Objects) -> None:
         objects.put("a", [b"0123456789"])

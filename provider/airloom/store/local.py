@@ -10,7 +10,7 @@ system does at once: a reader sees all of it or nothing, and one of racing creat
 """
 
 # Every task goes through here, and a function of os takes half the time of a Path's method.
-# ruff: noqa: PTH100, PTH103, PTH108, PTH110, PTH112, PTH116, PTH120
+# ruff: noqa: PTH100, PTH103, PTH106, PTH108, PTH110, PTH112, PTH116, PTH120
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ import mmap
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from airloom.errors import NotFound, StoreError, StoreUnavailable
 from airloom.settings import variable
-from airloom.store.objects import Names, check_key, flat, missing, total
+from airloom.store.objects import Entry, Names, check_key, flat, missing, total
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -38,6 +38,7 @@ _CHUNK = 8 << 20
 _AT_ONCE = 1 << 20
 # A map keeps a file descriptor open, and a process may have 1024 of them by default.
 _MOST_MAPS = 256
+_TRIES = 100
 
 
 class LocalObjects:
@@ -79,13 +80,22 @@ class LocalObjects:
         if total(parts) >= _AT_ONCE:
             return self._put_while_named(parts, name)
         key = name()
-        present = self._size(key)
-        if present is None:
+        if self.refresh(key, total(parts)):
+            return False
+        if self._size(key) is None:
             return self.put_if_absent(key, parts)
-        if present != total(parts):
-            self.put(key, parts)
-            return True
-        return False
+        self.put(key, parts)
+        return True
+
+    def refresh(self, key: str, size: int) -> bool:
+        path = self._path(key)
+        with self._told(key, "refreshed"):
+            try:
+                os.utime(path)
+                return os.stat(path).st_size == size
+            except (FileNotFoundError, PermissionError):
+                # Another user's file: put again, it is one of this user's.
+                return False
 
     def get(self, key: str) -> bytes:
         return self._read(key, 0, None)
@@ -130,6 +140,12 @@ class LocalObjects:
             elif f"{key}/" > start_after or start_after.startswith(f"{key}/"):
                 yield from self.list(key, start_after)
 
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        for key in self.list(prefix):
+            with self._told(key, "listed"), suppress(FileNotFoundError):
+                found = os.stat(self._path(key))
+                yield Entry(key, found.st_size, found.st_mtime)
+
     def children(self, prefix: str = "") -> Names:
         return sorted(name for name, _ in self._entries(prefix))
 
@@ -137,6 +153,14 @@ class LocalObjects:
         path = self._path(key)
         with self._told(key, "deleted"), suppress(FileNotFoundError):
             os.unlink(path)
+        # A folder without a file is no key, but `children` would name it.
+        with suppress(OSError):
+            while (path := os.path.dirname(path)) != self._root:
+                os.rmdir(path)
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self.delete(key)
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{check_key(key)}"
@@ -212,10 +236,14 @@ class LocalObjects:
 
     def _move(self, move: Callable[[str, str], None], staged: str, path: str) -> None:
         try:
-            try:
-                move(staged, path)
-            except FileNotFoundError:
-                os.makedirs(os.path.dirname(path), exist_ok=True)
+            for _ in range(_TRIES):
+                with suppress(FileNotFoundError):
+                    move(staged, path)
+                    break
+                # Whoever deletes the last file of a folder takes it away, perhaps right now.
+                with suppress(FileNotFoundError):
+                    os.makedirs(os.path.dirname(path), exist_ok=True)
+            else:
                 move(staged, path)
             if self._fsync:
                 _sync_folder(os.path.dirname(path))
@@ -232,10 +260,9 @@ class LocalObjects:
             try:
                 key = name()
                 path = self._path(key)
-                present = self._size(key)
-                if present is None:
-                    return self._create(writing.result(), path)
-                if present != total(parts):
+                if not self.refresh(key, total(parts)):
+                    if self._size(key) is None:
+                        return self._create(writing.result(), path)
                     self._move(os.replace, writing.result(), path)
                     return True
             except BaseException:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from airloom.errors import NotFound, SettingsError, StoreError
@@ -25,6 +26,18 @@ Names: TypeAlias = "list[str]"
 
 _KEY = re.compile(r"[^./\\\0][^/\\\0]*(/[^./\\\0][^/\\\0]*)*\Z")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+REFRESHED_S = 3600
+"""An object that was written so many seconds ago at most need not be written again to be new."""
+
+
+class Entry(NamedTuple):
+    """One object of a listing; ``written_at`` in seconds since 1970, by the store's clock."""
+
+    key: str
+    size: int
+    written_at: float
 
 
 class Objects(Protocol):
@@ -49,8 +62,16 @@ class Objects(Protocol):
         """Create an object whose key becomes known while its bytes are written.
 
         ``name`` is called once, in the caller's thread. False when there is an object of that
-        name and length: then the bytes are not written, or no longer. One of another length is
-        what a crash of the machine left, and is replaced.
+        name and length: then the bytes are not written, or no longer, and it is as if `refresh`
+        had been called. One of another length is what a crash of the machine left, and is replaced.
+        """
+
+    def refresh(self, key: str, size: int) -> bool:
+        """Make an object count as just written; False when it is not there, or of another length.
+
+        So whoever deletes old objects that nobody names sees that somebody is about to name it.
+        A store that cannot change an object's time may leave it as it is while it is at most
+        `REFRESHED_S` old, and say False when it is older: then the bytes have to be put again.
         """
 
     def get(self, key: str) -> bytes:
@@ -70,11 +91,17 @@ class Objects(Protocol):
     def list(self, prefix: str = "", start_after: str = "") -> Iterator[str]:
         """Give the keys below the folder ``prefix`` lazily, sorted, those after ``start_after``."""
 
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        """Give the keys below the folder ``prefix`` as `list` does, with sizes and times."""
+
     def children(self, prefix: str = "") -> Names:
         """Give the names directly below the folder ``prefix``, sorted."""
 
     def delete(self, key: str) -> None:
         """Remove an object; nothing happens when there is none."""
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        """Remove objects, in any order; those that are not there do no harm."""
 
 
 def check_key(key: str) -> str:
@@ -121,11 +148,13 @@ class MemoryObjects:
 
     is_local: ClassVar[bool] = False
     _spaces: ClassVar[dict[str, dict[str, bytes]]] = {}
+    _times: ClassVar[dict[str, dict[str, float]]] = {}
     _lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._held = self._spaces.setdefault(name, {})
+        self._written = self._times.setdefault(name, {})
 
     @property
     def root(self) -> str:
@@ -133,19 +162,29 @@ class MemoryObjects:
 
     def put(self, key: str, parts: Sequence[Buffer]) -> None:
         self._held[check_key(key)] = b"".join(parts)
+        self._written[key] = time.time()
 
     def put_if_absent(self, key: str, parts: Sequence[Buffer]) -> bool:
         with self._lock:
             if check_key(key) in self._held:
                 return False
-            self._held[key] = b"".join(parts)
+            self.put(key, parts)
             return True
 
     def put_named(self, parts: Sequence[Buffer], name: Callable[[], str]) -> bool:
         key = name()
-        if key in self._held and len(self._held[key]) != total(parts):
+        if self.refresh(key, total(parts)):
+            return False
+        if key in self._held:
             self.delete(key)
         return self.put_if_absent(key, parts)
+
+    def refresh(self, key: str, size: int) -> bool:
+        with self._lock:
+            if len(self._held.get(check_key(key), b"")) != size or key not in self._held:
+                return False
+            self._written[key] = time.time()
+            return True
 
     def get(self, key: str) -> bytes:
         try:
@@ -167,18 +206,32 @@ class MemoryObjects:
 
     def list(self, prefix: str = "", start_after: str = "") -> Iterator[str]:
         folder = f"{check_key(prefix)}/" if prefix else ""
-        yield from sorted(key for key in self._held if key.startswith(folder) and key > start_after)
+        yield from sorted(key for key in tuple(self._held) if key.startswith(folder) and key > start_after)
+
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        for key in self.list(prefix):
+            with self._lock:
+                entry = Entry(key, len(self._held[key]), self._written[key]) if key in self._held else None
+            if entry is not None:
+                yield entry
 
     def children(self, prefix: str = "") -> Names:
         skipped = len(prefix) + 1 if prefix else 0
         return sorted({key[skipped:].split("/", 1)[0] for key in self.list(prefix)})
 
     def delete(self, key: str) -> None:
-        self._held.pop(check_key(key), None)
+        with self._lock:
+            self._held.pop(check_key(key), None)
+            self._written.pop(key, None)
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self.delete(key)
 
     def forget(self) -> None:
         """Give the name up; what was held lasts as long as this object."""
         self._spaces.pop(self._name, None)
+        self._times.pop(self._name, None)
 
 
 def open_objects(url: str, settings: Settings) -> Objects:
