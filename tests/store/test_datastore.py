@@ -254,11 +254,15 @@ class TestLayout:
         assert found[0] == f"flows/Train/newest/98204485599999999-{escaped}"
         assert found[1] == f"flows/Train/plans/{digest.replace(':', '%3A')}.json"
         assert found[2].startswith(f"flows/Train/runs/{escaped}/ends/0")
-        assert [name.removeprefix(f"flows/Train/runs/{escaped}/") for name in found[3:]] == [
+        assert [name.removeprefix(f"flows/Train/runs/{escaped}/") for name in found[3:7]] == [
             "run.json",
             "tasks/fit/0/0/begin.json",
             "tasks/fit/0/0/done.json",
             "tasks/fit/0/0/log",
+        ]
+        assert found[7:] == [
+            f"flows/Train/{folder}/98204485599999999-{escaped}"
+            for folder in ("successful", "tagged/user%3Auser/newest", "tagged/user%3Auser/successful")
         ]
         assert loads(RunRecord, (root / found[3]).read_bytes()) == run(RUN_IN_AIRFLOW)
 

@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from datetime import datetime
-from itertools import chain, islice
+from itertools import islice
 from typing import ClassVar
 
 from airloom.client.base import ClientObject, Container
 from airloom.client.facts import RunFacts
-from airloom.client.namespaces import mismatch
+from airloom.client.namespaces import get_namespace, mismatch
 from airloom.client.runs import Run
 from airloom.client.stores import Where, resolve
+from airloom.errors import NotFound
 from airloom.names import Pathspec
+from airloom.store.index import Kind
+from airloom.store.tags import is_indexed
 
 _RUNS_TO_COMPARE = 1000
 
@@ -45,8 +48,11 @@ class Flow(ClientObject, Container[Run]):
     _kind: ClassVar[str] = "run"
 
     def runs(self, *tags: str) -> Iterator[Run]:
-        """Its runs that have all these tags, the newest first."""
-        return (run for run in self if run._facts.has_tags(tags))
+        """Its runs that have all these tags, the newest first, found one by one.
+
+        Runs with a tag that people gave are found without a look at the others.
+        """
+        return self._found(tags)
 
     @property
     def user_tags(self) -> frozenset[str]:
@@ -60,13 +66,26 @@ class Flow(ClientObject, Container[Run]):
 
     def is_in_namespace(self) -> bool:
         """Say whether a run of it is in the namespace that holds; one that never ran is in all."""
-        names = self._facts.datastore.runs(self.id)
-        first = next(names, None)
-        return first is None or any(self._child(name)._facts.is_shown for name in chain((first,), names))
+        shown = get_namespace()
+        if shown is None or next(self._with_all((shown,), "newest"), None) is not None:
+            return True
+        return next(self._children(), None) is None
 
     def __iter__(self) -> Iterator[Run]:
-        runs = (self._child(name) for name in self._children())
-        return (run for run in runs if not self._namespace_check or run.is_in_namespace())
+        return self._found(())
+
+    def _found(self, tags: tuple[str, ...], kind: Kind = "newest") -> Iterator[Run]:
+        # Before the first is asked for: the namespace is the one that holds now.
+        shown = get_namespace() if self._namespace_check else None
+        return self._with_all(tags if shown is None else (*tags, shown), kind)
+
+    def _with_all(self, tags: tuple[str, ...], kind: Kind) -> Iterator[Run]:
+        known = next(filter(is_indexed, tags), None)
+        for name in self._facts.datastore.runs(self.id, known, kind):
+            run = self._child(name)
+            # An entry may stand for a tag that was taken away, or for a run that was deleted.
+            if not tags or _has_tags(run, tags):
+                yield run
 
     def __getitem__(self, name: str) -> Run:
         """Find a run by its id.
@@ -92,14 +111,18 @@ class Flow(ClientObject, Container[Run]):
     def latest_run(self) -> Run | None:
         """The run that was created last, None when there is none.
 
-        One request and one record, while the newest run is in the namespace.
+        One listing and one record, however many runs there are and whoever's they are.
         """
-        return next(iter(self), None)
+        return next((run for run in self if run._exists()), None)
 
     @property
     def latest_successful_run(self) -> Run | None:
-        """The newest run that came to a good end, None when there is none."""
-        return next((run for run in self if run.successful), None)
+        """The newest run that came to a good end, None when there is none.
+
+        One listing and how the run ended, however many have failed since; one more look for
+        each newer run that once succeeded, and failed or runs since it was cleared.
+        """
+        return next((run for run in self._found((), "successful") if run.successful), None)
 
     @property
     def created_at(self) -> datetime | None:
@@ -108,7 +131,7 @@ class Flow(ClientObject, Container[Run]):
         return oldest[0].created_at if oldest else None
 
     def _exists(self) -> bool:
-        return self.id in self._facts.datastore.flows()
+        return self._facts.datastore.has_flow(self.id)
 
     def _above(self) -> Container[ClientObject]:
         return Airloom(datastore=self._facts.datastore)
@@ -123,6 +146,13 @@ class Flow(ClientObject, Container[Run]):
 
     def _near(self) -> list[str]:
         return list(islice(self._children(), _RUNS_TO_COMPARE))
+
+
+def _has_tags(run: Run, tags: tuple[str, ...]) -> bool:
+    try:
+        return run._facts.has_tags(tags)
+    except NotFound:
+        return False
 
 
 class Airloom(Container[Flow]):

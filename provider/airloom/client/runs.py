@@ -120,7 +120,7 @@ class Run(ClientObject, Container[Step]):
 
     @property
     def finished(self) -> bool:
-        """Whether it came to an end; a run that was killed did not."""
+        """Whether it came to an end; not while it goes on after a clear, nor when it was killed."""
         return self._end is not None
 
     @property
@@ -136,7 +136,7 @@ class Run(ClientObject, Container[Step]):
 
     @property
     def finished_at(self) -> datetime | None:
-        """When it came to an end the last time, None when it did not."""
+        """When it came to an end the last time, None when it did not or goes on since."""
         end = self._end
         return None if end is None else moment(end.finished_at)
 
@@ -182,8 +182,7 @@ class Run(ClientObject, Container[Step]):
 
     @property
     def _end(self) -> EndRecord | None:
-        ends = self._facts.datastore.ends(self._facts.flow, self._facts.run)
-        return ends[-1] if ends else None
+        return self._facts.datastore.last_end(self._facts.flow, self._facts.run)
 
     def _exists(self) -> bool:
         try:

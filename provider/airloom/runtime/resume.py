@@ -18,6 +18,7 @@ import os
 import socket
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from airloom.codec import Json
@@ -89,10 +90,11 @@ def origin_of(datastore: Datastore, flow: str, named: str | None, user: str) -> 
 
 
 def _latest(datastore: Datastore, flow: str, user: str) -> RunRecord:
-    for run in datastore.runs(flow):
-        record = datastore.run(flow, run)
-        if namespace_of(record) == f"user:{user}":
-            return record
+    for run in datastore.runs(flow, f"user:{user}"):
+        with suppress(NotFound):
+            record = datastore.run(flow, run)
+            if namespace_of(record) == f"user:{user}":
+                return record
     raise ResumeError(
         f"{user} has no run of the flow {flow} in this store",
         where=datastore.root,

@@ -6,6 +6,7 @@ gives back are the names that were given, not the escaped ones.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -19,10 +20,12 @@ from airloom.errors import AlreadyExists, CorruptBlob, NotFound
 from airloom.names import escape, indices_of, unescape
 from airloom.plan import Plan
 from airloom.settings import Settings, Verify
-from airloom.store import artifacts
+from airloom.store import artifacts, index
 from airloom.store.blobs import Blobs
+from airloom.store.index import DIGITS, Kind, microseconds, namespace_of
 from airloom.store.objects import Objects, open_objects
 from airloom.store.records import (
+    AgainRecord,
     ArtifactRecord,
     BeginRecord,
     CardName,
@@ -39,8 +42,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound="DataclassInstance")
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_DIGITS = 17
+_AGAIN = "-again.json"
 _HTML, _LIVE = ".html", ".live.html"
 _REDEPLOY = "deploy the flow to this store, or point datastore_root at the store that it was deployed to."
 
@@ -155,15 +157,35 @@ class Datastore:
                 mend=_REDEPLOY,
             ) from None
 
+    def save_runtime(self, digest: str, archive: bytes) -> None:
+        """Save an archive that containers fetch, under the SHA-256 of its bytes."""
+        self._objects.put_if_absent(f"runtimes/{digest}.zip", [archive])
+
+    def save_runtime_index(self, runtime: str, archives: Mapping[str, str]) -> None:
+        """Note which archives of packages belong to a runtime, by the image's Python and machine."""
+        self._objects.put(f"runtimes/{runtime}.json", [json.dumps(archives, sort_keys=True).encode()])
+
+    def runtime_index(self, runtime: str) -> dict[str, str] | None:
+        """Read which archives of packages belong to a runtime; None when nobody has saved it."""
+        try:
+            found: dict[str, str] = json.loads(self._objects.get(f"runtimes/{runtime}.json"))
+        except NotFound:
+            return None
+        return found
+
     def create_run(self, record: RunRecord) -> bool:
         """Create a run; False when there is one of that name, which then stays as it is."""
         created = self._put_new(f"{_run_key(record.flow, record.run)}/run.json", record)
-        # Whoever created it may have been killed before the marker: the next one to try makes it.
-        first = record if created else self.run(record.flow, record.run)
-        age = 10**_DIGITS - 1 - _microseconds(first.created_at)
-        marker = f"{_flow_key(first.flow)}/newest/{age:0{_DIGITS}}-{escape(first.run)}"
-        self._objects.put_if_absent(marker, [b""])
+        self.list_run(record if created else self.run(record.flow, record.run))
         return created
+
+    def list_run(self, record: RunRecord) -> None:
+        """Let a run be found among those of its flow; `create_run` does it.
+
+        Whoever created the run may have been killed before: the next try at its first task
+        calls this.
+        """
+        index.note(self._objects, record, (namespace_of(record), *record.tags), ("newest",))
 
     def run(self, flow: str, run: str) -> RunRecord:
         """Read a run's record.
@@ -182,14 +204,30 @@ class Datastore:
                 mend=f"list the runs of {flow}, or point datastore_root at the store that the run wrote to.",
             ) from None
 
-    def runs(self, flow: str) -> Iterator[str]:
-        """Give the names of a flow's runs, the newest first, lazily."""
-        for key in self._objects.list(f"{_flow_key(flow)}/newest"):
-            yield unescape(key.rpartition("/")[2].partition("-")[2])
+    def runs(self, flow: str, tag: str | None = None, kind: Kind = "newest") -> Iterator[str]:
+        """Give the names of a flow's runs, the newest first, lazily.
+
+        Parameters
+        ----------
+        tag
+            Only runs that have ever had this tag: one that people gave, or a namespace.
+        kind
+            ``successful`` for those that have ever ended well.
+        """
+        return index.runs(self._objects, flow, tag, kind)
+
+    def entries(self, record: RunRecord) -> list[str]:
+        """Keys of all entries by which `runs` can find a run: what goes with it when it is deleted."""
+        changes = self.tag_changes(record.flow, record.run)
+        return index.entries(record, [tag for change in changes for tag in change.added])
 
     def latest_run(self, flow: str) -> str | None:
         """Name the run that was created last."""
         return next(self.runs(flow), None)
+
+    def has_flow(self, flow: str) -> bool:
+        """Say whether the store has anything of a flow."""
+        return bool(self._objects.children(_flow_key(flow)))
 
     def flows(self) -> list[str]:
         """Name the flows of which the store has anything."""
@@ -197,24 +235,42 @@ class Datastore:
 
     def end_run(self, flow: str, run: str, successful: bool) -> EndRecord:
         """Note that a run came to an end."""
-        now = datetime.now(timezone.utc)
-        record = EndRecord(now.isoformat(timespec="microseconds"), successful)
-        name = f"{_microseconds(record.finished_at):0{_DIGITS}}-{os.urandom(4).hex()}"
-        self._put_new(f"{_run_key(flow, run)}/ends/{name}.json", record)
-        return record
+        if successful:
+            # First: an entry too many is harmless, a good run without one would not be found.
+            with suppress(NotFound):
+                record = self.run(flow, run)
+                index.note(self._objects, record, (namespace_of(record), *record.tags), ("successful",))
+        now = datetime.now(timezone.utc).isoformat(timespec="microseconds")
+        return self._append(f"{_run_key(flow, run)}/ends", now, EndRecord(now, successful))
+
+    def reopen_run(self, flow: str, run: str) -> None:
+        """Note that a run goes on after its end, as after a clear; nothing while it has none."""
+        folder = f"{_run_key(flow, run)}/ends"
+        names = self._objects.children(folder)
+        if names and not names[-1].endswith(_AGAIN):
+            now = datetime.now(timezone.utc).isoformat(timespec="microseconds")
+            self._append(folder, now, AgainRecord(now), _AGAIN)
+
+    def last_end(self, flow: str, run: str) -> EndRecord | None:
+        """Read how a run ended; None while it runs, for the first time or again."""
+        folder = f"{_run_key(flow, run)}/ends"
+        names = self._objects.children(folder)
+        return (
+            None if not names or names[-1].endswith(_AGAIN) else self._get(f"{folder}/{names[-1]}", EndRecord)
+        )
 
     def ends(self, flow: str, run: str) -> list[EndRecord]:
         """Read when a run came to an end, from the first time to the last, which counts."""
         folder = f"{_run_key(flow, run)}/ends"
-        return [self._get(f"{folder}/{name}", EndRecord) for name in self._objects.children(folder)]
+        names = [name for name in self._objects.children(folder) if not name.endswith(_AGAIN)]
+        return [self._get(f"{folder}/{name}", EndRecord) for name in names]
 
     def tag_run(self, flow: str, run: str, record: TagRecord) -> None:
         """Append a change to the tags of a run."""
-        folder = f"{_run_key(flow, run)}/tags"
-        last = max((int(name[:_DIGITS]) for name in self._objects.children(folder)), default=0)
-        # After every change that could be seen, also where this machine's clock is behind.
-        time = max(_microseconds(record.changed_at), last + 1)
-        self._put_new(f"{folder}/{time:0{_DIGITS}}-{os.urandom(4).hex()}.json", record)
+        if record.added:
+            with suppress(NotFound):
+                index.note(self._objects, self.run(flow, run), record.added, index.KINDS)
+        self._append(f"{_run_key(flow, run)}/tags", record.changed_at, record)
 
     def tag_changes(self, flow: str, run: str) -> list[TagRecord]:
         """Read the changes to the tags of a run, in their order."""
@@ -388,6 +444,13 @@ class Datastore:
                 return f"{place}{suffix}", self._objects.get(f"{place}{suffix}")
         return f"{place}{_HTML}", self._objects.get(f"{place}{_HTML}")
 
+    def _append(self, folder: str, iso: str, record: T, ending: str = ".json") -> T:
+        last = max((int(name[:DIGITS]) for name in self._objects.children(folder)), default=0)
+        # After everything that could be seen, also where this machine's clock is behind.
+        time = max(microseconds(iso), last + 1)
+        self._put_new(f"{folder}/{time:0{DIGITS}}-{os.urandom(4).hex()}{ending}", record)
+        return record
+
     def _numbers(self, key: TaskKey) -> list[int]:
         return sorted(int(name) for name in self._objects.children(_task_key(key)) if name.isdecimal())
 
@@ -443,12 +506,3 @@ def _task_key(key: TaskKey) -> str:
 
 def _attempt_key(key: TaskKey, attempt: int) -> str:
     return f"{_task_key(key)}/{attempt}"
-
-
-def _microseconds(iso: str) -> int:
-    # Python 3.10 cannot read the Z.
-    time = datetime.fromisoformat(iso.replace("Z", "+00:00"))
-    if time.tzinfo is None:
-        time = time.replace(tzinfo=timezone.utc)
-    passed = time - _EPOCH
-    return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds

@@ -5,8 +5,10 @@ Layout below the store's root (every part of a key is escaped by `names.escape`)
     blobs/<dd>/<digest>                                   immutable, content-addressed
     flows/<Flow>/plans/<digest>.json                      create-only
     flows/<Flow>/newest/<reversed time>-<run>             a listing answers "latest" in one request
+    flows/<Flow>/successful/..., flows/<Flow>/tagged/...  the same for some of the runs: `store.index`
     flows/<Flow>/runs/<run>/run.json                      create-only
     flows/<Flow>/runs/<run>/ends/<time>-<id>.json         appended; the newest counts
+    flows/<Flow>/runs/<run>/ends/<time>-<id>-again.json   appended: it goes on after the end before
     flows/<Flow>/runs/<run>/tags/<time>-<id>.json         appended; all of them together count
     flows/<Flow>/runs/<run>/tasks/<step>/<task>/<attempt>/begin.json   create-only: claims the attempt
                                                           done.json | failed.json   create-only
@@ -82,6 +84,13 @@ class EndRecord:
 
     finished_at: str
     successful: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AgainRecord:
+    """A run that had come to an end goes on, since tasks of it were cleared."""
+
+    started_at: str
 
 
 CLONED_FROM = "cloned_from"

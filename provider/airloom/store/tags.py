@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 
 from airloom.errors import TagError
 from airloom.store.datastore import Datastore
+from airloom.store.index import namespace_of as namespace_of
 from airloom.store.records import RunRecord, TagRecord
 
 MOST = 50
@@ -23,31 +24,26 @@ MOST = 50
 LONGEST = 500
 """So many signs a tag can have."""
 
-# The kinds of DAG runs that nobody asked for by hand (airflow.utils.types.DagRunType of 3.x).
-_UNASKED = ("scheduled", "asset_triggered", "operator_triggered")
-
-
-def namespace_of(record: RunRecord) -> str:
-    """Namespace of a run.
-
-    >>> namespace_of(RunRecord("Train", "7", "", "2026-11-24T10:00:00+00:00", "ada"))
-    'user:ada'
-    """
-    unasked = record.origin.get("scheduler") == "airflow" and record.origin.get("run_type") in _UNASKED
-    return f"production:{record.flow}" if unasked else f"user:{record.user}"
+_FACTS = ("runtime", "python_version", "airloom_version", "date", "project", "project_branch")
 
 
 def system_tags(record: RunRecord) -> frozenset[str]:
     """Tags that follow from a run's record."""
-    facts = {
-        "runtime": record.origin.get("scheduler"),
-        "python_version": record.python,
-        "airloom_version": record.airloom,
-        "date": record.created_at[:10],
-        "project": record.project,
-        "project_branch": record.branch,
-    }
-    return frozenset({namespace_of(record), *(f"{name}:{value}" for name, value in facts.items() if value)})
+    values = (
+        record.origin.get("scheduler"),
+        record.python,
+        record.airloom,
+        record.created_at[:10],
+        record.project,
+        record.branch,
+    )
+    facts = zip(_FACTS, values, strict=True)
+    return frozenset({namespace_of(record), *(f"{name}:{value}" for name, value in facts if value)})
+
+
+def is_indexed(tag: str) -> bool:
+    """Say whether `Datastore.runs` finds the runs with a tag; not so for facts that most runs share."""
+    return tag.partition(":")[0] not in _FACTS
 
 
 def user_tags(datastore: Datastore, record: RunRecord) -> frozenset[str]:
