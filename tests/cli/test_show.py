@@ -143,3 +143,54 @@ def test_every_good_flow_can_be_shown(airloom: Airloom, good_flow: Path, form: s
     done = airloom("show", str(good_flow), "--format", form)
     assert done.code == 0, done.err
     assert done.out.strip()
+
+
+DEPLOYED = """
+from airloom import card, environment, exit_hook, project, schedule, secrets, trigger, trigger_on_finish
+
+
+def tell(run):
+    pass
+
+
+def alarm():
+    pass
+
+
+@project(name="sales", branch="west")
+@schedule(cron="0 6 * * *", timezone="Europe/Vienna")
+@trigger(event={"name": "orders", "parameters": {"day": "date"}})
+@trigger_on_finish(flow="Other")
+@exit_hook(on_success=[tell], on_error=[alarm, tell])
+class Deployed(FlowSpec):
+    day = Parameter("day", default="today")
+
+    @retry(times=2, on=OSError)
+    @environment(vars={"LEVEL": "3"})
+    @secrets(sources=["env:TOKEN"])
+    @card
+    @step
+    def start(self):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+"""
+
+
+def test_text_tells_when_a_deployed_flow_runs_and_what_follows(airloom: Airloom, write: Write) -> None:
+    write("deployed.py", DEPLOYED)
+    done = airloom("show", "deployed.py")
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
+    for line in (
+        "  project sales, branch test.west: deployed as sales.test.west.Deployed",
+        "  schedule 0 6 * * * in Europe/Vienna",
+        "  triggered by the event orders (day from date)",
+        "  triggered by a finished run of sales.test.west.Other",
+        "  on success calls tell",
+        "  on failure calls alarm, tell",
+        "start (retries 2 after OSError, sets LEVEL, secrets env:TOKEN, card)",
+    ):
+        assert line in lines

@@ -22,7 +22,7 @@ from airloom.compiler.literals import docstring, python
 from airloom.compiler.planner import Compiled, compile_flow
 from airloom.deploy import deploy
 from airloom.errors import DeployError, FlowError
-from airloom.plan import Case, ParameterPlan, Plan, Schedule, StepPlan, Transition
+from airloom.plan import Case, EventTrigger, ParameterPlan, Plan, Schedule, StepPlan, Transition
 from airloom.runtime.code import import_flow
 
 CompileText = Callable[[str], Compiled]
@@ -305,6 +305,21 @@ class CrossFlow(FlowSpec):
 
 
 # -- what is refused -------------------------------------------------------------------------
+
+
+def test_schedule_and_triggers_stand_side_by_side() -> None:
+    triggers = (EventTrigger("orders"), EventTrigger("Other", finished=True))
+    text = render(a_plan(schedule=Schedule("@daily", "Europe/Vienna"), triggers=triggers))
+    (both,) = calls(ast.parse(text), "AssetOrTimeSchedule")
+    given = {name: ast.unparse(value) for name, value in keywords(both).items()}
+    assert given == {
+        "timetable": "CronTriggerTimetable('@daily', timezone='Europe/Vienna')",
+        "assets": "[Asset('orders'), Asset('x-airloom://flow/Other')]",
+    }
+    assert "from airloom.operators.timetables import AssetOrTimeSchedule, CronTriggerTimetable\n" in text
+    assert "AssetOrTimeSchedule" not in render(a_plan(triggers=triggers))
+    with pytest.raises(FlowError, match="runs once and by triggers"):
+        render(a_plan(schedule=Schedule("@once"), triggers=triggers))
 
 
 def test_schedule_with_a_required_parameter_is_refused() -> None:

@@ -71,6 +71,26 @@ if __name__ == "__main__":
     StartsAfter()
 """
 
+STARTS_BOTH = """
+from airloom import FlowSpec, current, schedule, step, trigger_on_finish
+
+@schedule(cron="0 6 1 1 *", timezone="Europe/Vienna")
+@trigger_on_finish(flow={"name": "StartsFirst", "project": "starts", "project_branch": "test.one"})
+class StartsBoth(FlowSpec):
+    @step
+    def start(self):
+        found = current.get("trigger")
+        self.by = found.run if found else None
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+if __name__ == "__main__":
+    StartsBoth()
+"""
+
 STARTS_EVENT = """
 from airloom import FlowSpec, Parameter, current, step, trigger
 
@@ -134,12 +154,12 @@ def first(sandbox: Sandbox, put: Callable[[str, str], str]) -> str:
     return put("starts_first", STARTS_FIRST)
 
 
-def _first_run(flow: str, store: str, timeout_s: float = 60) -> Run:
+def _first_run(flow: str, store: str, timeout_s: float = 60, kind: str | None = None) -> Run:
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if Path(store, "flows", flow, "newest").is_dir():
             for run in Flow(flow, datastore=store, _namespace_check=False).runs():
-                if run.finished:
+                if run.finished and kind in (None, run.origin["run_type"]):
                     return run
         time.sleep(0.3)
     raise AssertionError(f"no run of {flow} has ended")
@@ -153,6 +173,21 @@ def test_a_finished_run_starts_the_flow_that_waits_for_it(
     assert sandbox.api.wait_for_run(first, run_id).state == "success"
     after = _first_run("StartsAfter", store)
     assert after["start"].task.data.by == f"StartsFirst/one:{run_id}".replace("one:", "test.one:")
+
+
+def test_a_flow_with_a_schedule_and_a_trigger_runs_by_either(
+    sandbox: Sandbox, store: str, put: Callable[[str, str], str], first: str
+) -> None:
+    both = put("starts_both", STARTS_BOTH)
+    run_id = sandbox.api.trigger(first)
+    assert sandbox.api.wait_for_run(first, run_id).state == "success"
+    run = _first_run(both, store, kind="asset_triggered")
+    assert run["start"].task.data.by == f"StartsFirst/test.one:{run_id}"
+    # Six o'clock on New Year's Day in Vienna is five o'clock in UTC.
+    assert sandbox.api.request("GET", f"/dags/{both}")["next_dagrun_run_after"].endswith("-01-01T05:00:00Z")
+    by_hand = sandbox.api.trigger(both)
+    assert sandbox.api.wait_for_run(both, by_hand).state == "success"
+    assert Run(f"StartsBoth/{by_hand}", datastore=store, _namespace_check=False).data.by is None
 
 
 def test_a_project_names_dag_run_and_current(sandbox: Sandbox, store: str, first: str) -> None:

@@ -29,8 +29,7 @@ def _text(plan: Plan) -> Iterator[str]:
         yield f"  config {name} = {_shortened(value)}"
     for text in plan.attached:
         yield f"  with {text}"
-    if plan.schedule is not None:
-        yield f"  schedule {plan.schedule.cron} in {plan.schedule.timezone}"
+    yield from _deployment(plan)
     for step in plan.steps:
         yield ""
         yield f"{'  ' * step.depth}{step.name}{_facts(step)}"
@@ -38,6 +37,23 @@ def _text(plan: Plan) -> Iterator[str]:
             yield f"{'  ' * step.depth}  {step.doc.splitlines()[0]}"
         if step.transition.targets:
             yield f"{'  ' * step.depth}  => {_arrow(step)}"
+
+
+def _deployment(plan: Plan) -> Iterator[str]:
+    if plan.project is not None:
+        kind = "production" if plan.project.production else f"branch {plan.project.branch}"
+        yield f"  project {plan.project.name}, {kind}: deployed as {plan.dag_id}"
+    if plan.schedule is not None:
+        yield f"  schedule {plan.schedule.cron} in {plan.schedule.timezone}"
+    for event in plan.triggers:
+        mapped = ", ".join(f"{name} from {key}" for name, key in event.parameters.items())
+        kind = "a finished run of" if event.finished else "the event"
+        yield f"  triggered by {kind} {event.name}" + (f" ({mapped})" if mapped else "")
+    if plan.exit_hooks is not None:
+        ends = (("success", plan.exit_hooks.on_success), ("failure", plan.exit_hooks.on_error))
+        for end, names in ends:
+            if names:
+                yield f"  on {end} calls {', '.join(names)}"
 
 
 def _shortened(value: Json) -> str:
@@ -50,11 +66,18 @@ def _facts(step: StepPlan) -> str:
     if step.joins is not None:
         facts.append(f"joins {step.joins}")
     if step.retry.times:
-        facts.append(f"retries {step.retry.times}")
+        on = f" after {', '.join(name.rpartition('.')[2] for name in step.retry.on)}" if step.retry.on else ""
+        facts.append(f"retries {step.retry.times}{on}")
     if step.catch is not None:
         facts.append("catches")
     if step.timeout_s is not None:
         facts.append(f"timeout {step.timeout_s:g} s")
+    if step.variables:
+        facts.append(f"sets {', '.join(step.variables)}")
+    if step.secrets:
+        facts.append(f"secrets {', '.join(step.secrets)}")
+    if step.cards:
+        facts.append("card" if len(step.cards) == 1 else f"{len(step.cards)} cards")
     if step.wrappers:
         facts.append(f"inside {', '.join(reversed(step.wrappers))}")
     sizes = {"vCPU": step.resources.cpu, "MiB": step.resources.memory_mib, "GPU": step.resources.gpu}

@@ -63,11 +63,11 @@ def refuse(plan: Plan) -> None:
     FlowError
         When it cannot.
     """
-    if plan.schedule is not None and plan.triggers:
+    if plan.schedule is not None and plan.schedule.cron == "@once" and plan.triggers:
         raise FlowError(
-            f"the flow {plan.flow} has a schedule and triggers",
+            f"the flow {plan.flow} runs once and by triggers",
             where=f"{plan.module}.py",
-            mend="keep one of them: a flow that does both is best two flows.",
+            mend="leave @schedule away, and start it once by hand.",
         )
     for parameter in plan.parameters:
         if (
@@ -78,7 +78,9 @@ def refuse(plan: Plan) -> None:
             raise FlowError(
                 f"the flow starts by itself, and its parameter {parameter.name!r} has no default",
                 where=f"{plan.module}.py:{parameter.line}",
-                mend="give it a default, or map it to a field of the event: nobody is there to fill it in.",
+                mend="give it a default: nobody is there to fill it in."
+                if plan.schedule is not None
+                else "give it a default, or map it to a field of the event: nobody is there to fill it in.",
             )
 
 

@@ -18,7 +18,10 @@ from airloom.plan import Plan, StepPlan
 
 _TAKEN = {"dag", "DAG", "Param", "StepOperator", "IndicesOperator", "datetime", "timedelta", "task_group"}
 _TAKEN |= {"Asset", "ExitHookOperator", "ZoneInfo", "index", "PLAN"}
+_OF_BOTH = ("AssetOrTimeSchedule", "CronTriggerTimetable")
+_TAKEN |= {*_OF_BOTH}
 _OPERATORS = "airloom.operators.step"
+_TIMETABLES = "airloom.operators.timetables"
 
 
 @dataclass(frozen=True)
@@ -297,6 +300,7 @@ def _imports(plan: Plan, units: Iterable[Unit]) -> list[str]:
         f"from airflow.sdk import {', '.join(sdk)}",
         "",
         f"from {_OPERATORS} import {', '.join(operators)}",
+        *([f"from {_TIMETABLES} import {', '.join(_OF_BOTH)}"] if plan.schedule and plan.triggers else []),
     ]
 
 
