@@ -91,7 +91,12 @@ class Failure:
         return self.kind.mend
 
 
-EXIT_CODES = {93: FailureKind.OUT_OF_MEMORY, 94: FailureKind.VERSION_SKEW, 95: FailureKind.TIMEOUT}
+EXIT_CODES = {
+    93: FailureKind.OUT_OF_MEMORY,
+    94: FailureKind.VERSION_SKEW,
+    95: FailureKind.TIMEOUT,
+    96: FailureKind.START_FAILED,
+}
 """Exit codes by which the process inside of a container tells a kind that nobody outside can know."""
 
 STOPPED_AT_TIMEOUT = "Airloom stopped it: the step's timeout is over"

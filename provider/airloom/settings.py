@@ -18,6 +18,9 @@ from airloom.errors import SettingsError
 Verify = Literal["auto", "always"]
 
 
+_ABOVE_0 = ("store_timeout_s", "store_deadline_s", "store_connections")
+
+
 def _setting(default: str, help_: str) -> str:
     return field(default=default, metadata={"help": help_})
 
@@ -40,16 +43,53 @@ class Settings:
         ".py,.sql,.txt,.json,.yaml,.yml,.toml", "which files beside the flow belong to its code package"
     )
     package_limit_mib: str = _setting("64", "a code package larger than this is refused")
+    container_pythons: str = _setting(
+        "3.10,3.11,3.12,3.13", "for which Pythons of images a deploy puts the needed packages into the store"
+    )
+    container_machines: str = _setting(
+        "x86_64,aarch64", "for which processors of containers it does: x86_64, aarch64"
+    )
     max_workers: str = _setting("", "how many tasks run at once on this machine; its processors when empty")
     user: str = _setting("", "who starts runs; the login name when empty")
     fsync: str = _setting("false", "true: force every record of a local store to the disk before going on")
+    store_endpoint: str = _setting(
+        "", "URL of the server of a remote store, where it is not the cloud's own; http:// allows plain HTTP"
+    )
+    store_region: str = _setting(
+        "", "region of an S3 store; what the AWS settings of the machine say when empty"
+    )
+    store_addressing: str = _setting("path", "path: server/bucket/key; virtual: bucket.server/key")
+    store_timeout_s: str = _setting("30", "seconds for one request to a remote store, its bytes included")
+    store_deadline_s: str = _setting(
+        "120", "seconds after which a request to a remote store is not tried again"
+    )
+    store_retries: str = _setting("10", "how often a request to a remote store is tried again at most")
+    store_connections: str = _setting(
+        "8", "how many parts of one object go to or come from a remote store at once"
+    )
+    store_create: str = _setting(
+        "strict", "strict: refuse a store that cannot create an object only where there is none; weak: use it"
+    )
+    datastore_connection: str = _setting(
+        "", "Airflow connection whose credentials open the datastore, for tasks in Airflow; none when empty"
+    )
 
     def __post_init__(self) -> None:
         if self.verify not in ("auto", "always"):
             raise _refused("verify", self.verify, "write auto or always.")
         if self.fsync not in ("true", "false"):
             raise _refused("fsync", self.fsync, "write true or false.")
-        for name in ("package_limit_mib", "max_workers"):
+        if self.store_addressing not in ("path", "virtual"):
+            raise _refused("store_addressing", self.store_addressing, "write path or virtual.")
+        if self.store_create not in ("strict", "weak"):
+            raise _refused("store_create", self.store_create, "write strict or weak.")
+        if not self.store_retries.isdecimal():
+            raise _refused("store_retries", self.store_retries, "write a whole number, 0 for no second try.")
+        if self.store_endpoint and not self.store_endpoint.startswith(("https://", "http://")):
+            raise _refused(
+                "store_endpoint", self.store_endpoint, "write a URL, e.g. https://minio.example.com."
+            )
+        for name in ("package_limit_mib", "max_workers", *_ABOVE_0):
             text = getattr(self, name)
             if text and not (text.isdecimal() and int(text) > 0):
                 raise _refused(name, text, "write a whole number above 0.")
@@ -73,6 +113,16 @@ class Settings:
     def cache_folder(self) -> Path:
         """Where unpacked code packages and cached blobs lie."""
         return Path(self.cache_dir).expanduser() if self.cache_dir else Path.home() / ".cache" / "airloom"
+
+    @property
+    def pythons(self) -> tuple[str, ...]:
+        """Pythons that containers may have, such as 3.11."""
+        return tuple(part.strip() for part in self.container_pythons.split(",") if part.strip())
+
+    @property
+    def machines(self) -> tuple[str, ...]:
+        """Processors that containers may have, as ``uname -m`` calls them."""
+        return tuple(part.strip() for part in self.container_machines.split(",") if part.strip())
 
     @property
     def suffixes(self) -> tuple[str, ...]:

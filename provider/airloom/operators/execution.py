@@ -202,7 +202,7 @@ class Execution:
         environment = {**os.environ, **_variables(self.settings)}
         running = []
         for member in members:
-            command = build(Command(self.plan.flow, self.plan.digest, self._request(member)))
+            command = build(Command(self.plan.flow, self.plan.digest, (self._request(member),)))
             running.append(
                 subprocess.Popen(
                     command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -1,7 +1,7 @@
-"""The command line of one task, written and read in one place.
+"""The command line of a task, written and read in one place.
 
-``python -m airloom.runtime <JSON>`` runs a task in a process of its own, on this machine or in
-a container. Its settings come from AIRLOOM_* variables.
+``python -m airloom.runtime <JSON>`` runs a task in a process of its own, or several one after
+another, on this machine or in a container. Its settings come from AIRLOOM_* variables.
 """
 
 from __future__ import annotations
@@ -16,16 +16,21 @@ from airloom.runtime.task import TaskRequest
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What the process needs to know: the plan, and the task in it."""
+    """What the process needs to know: the plan, and the tasks in it, which run one after another."""
 
     flow: str
     plan: str
-    request: TaskRequest
+    requests: tuple[TaskRequest, ...]
 
 
 def build(command: Command, *, python: str = sys.executable) -> list[str]:
     """Write the command line."""
-    return [python, "-m", "airloom.runtime", codec.dumps(command).decode()]
+    return [python, "-m", "airloom.runtime", text_of(command)]
+
+
+def text_of(command: Command) -> str:
+    """Write what `parse` reads, for a process that is started in another way."""
+    return codec.dumps(command).decode()
 
 
 def parse(arguments: list[str]) -> Command:

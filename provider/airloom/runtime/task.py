@@ -57,6 +57,7 @@ class TaskRequest:
 
     ``retry_count`` counts from 0; ``last_try`` makes @catch take effect; ``origin`` holds the
     scheduler's own ids; ``generation`` counts how often it was told to run a finished task anew;
+    ``attempt`` is the number of the one that was claimed for it already, None when it claims one;
     without ``alarm`` no @timeout is kept, for a debugger.
     """
 
@@ -66,6 +67,7 @@ class TaskRequest:
     retry_count: int = 0
     last_try: bool = True
     generation: int = 0
+    attempt: int | None = None
     alarm: bool = True
     origin: dict[str, Json] = field(default_factory=dict)
 
@@ -110,7 +112,7 @@ class Task:
         self._user_errors: tuple[type[BaseException], ...] = (Exception, SystemExit, *user_errors)
         self._secret_backends = secret_backends
         self.round = self.lineage.round(self.step, self.indices, request.generation)
-        self.attempt = datastore.claim(self.key, self._begin)
+        self.attempt = datastore.claim(self.key, self._begin) if request.attempt is None else request.attempt
         self.cards = self._cards()
 
     def _begin(self, _attempt: int) -> BeginRecord:
