@@ -18,6 +18,7 @@ from airloom.errors import CorruptBlob
 from airloom.names import escape
 from airloom.settings import Verify
 from airloom.store.objects import Objects
+from airloom.store.sweeping import put_to_stay
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -69,7 +70,7 @@ class Blobs:
             found.append(digest_of(parts))
             return blob_key(found[0])
 
-        self._objects.put_named(parts, name)
+        put_to_stay(self._objects, parts, name)
         return found[0]
 
     def get(self, digest: str, size: int | None = None) -> memoryview:
