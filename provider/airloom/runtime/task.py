@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from airloom.codec import Json
 from airloom.errors import AirloomError, GraphError, StepFailed, StepFailedForGood, VersionSkew
@@ -34,6 +34,7 @@ from airloom.runtime.lineage import ITEMS, Lineage, Parent, ParentSource
 from airloom.runtime.surroundings import alarm, neutral_main, variables
 from airloom.runtime.usage import Meter
 from airloom.settings import variable
+from airloom.sizing.catalogue import Size
 from airloom.store.datastore import Datastore, TaskKey
 from airloom.store.records import (
     ArtifactRecord,
@@ -51,6 +52,9 @@ if TYPE_CHECKING:
     from airloom.runtime.secrets import Backend
 
 
+Limit = Literal["none", "group", "process"]
+
+
 @dataclass(frozen=True, slots=True)
 class TaskRequest:
     """Which task to run, and what the scheduler says about this try.
@@ -58,6 +62,9 @@ class TaskRequest:
     ``retry_count`` counts from 0; ``last_try`` makes @catch take effect; ``origin`` holds the
     scheduler's own ids; ``generation`` counts how often it was told to run a finished task anew;
     ``attempt`` is the number of the one that was claimed for it already, None when it claims one;
+    ``size`` is what the scheduler gave it, None when the task finds out by itself (`runtime.sizes`);
+    ``limit`` says whether memory is held to that size here: in a control group where there can be one
+    (only for a process of its own), or by what the process may allocate;
     without ``alarm`` no @timeout is kept, for a debugger.
     """
 
@@ -68,6 +75,8 @@ class TaskRequest:
     last_try: bool = True
     generation: int = 0
     attempt: int | None = None
+    size: Size | None = None
+    limit: Limit = "none"
     alarm: bool = True
     origin: dict[str, Json] = field(default_factory=dict)
 

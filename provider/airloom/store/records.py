@@ -22,6 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from airloom.codec import Json
+from airloom.sizing.catalogue import Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class BeginRecord:
 
     ``generation`` counts how often the task was cleared before; ``iteration`` is the round of a
     step that leads back to itself. ``origin`` holds what the scheduler calls the attempt
-    (Airflow's ids and try number).
+    (Airflow's ids and try number). ``size`` is what the attempt got and why, None when nobody says.
     """
 
     started_at: str
@@ -113,6 +114,7 @@ class BeginRecord:
     generation: int = 0
     iteration: int = 0
     origin: dict[str, Json] = field(default_factory=dict)
+    size: Size | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +137,15 @@ class CardName:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an attempt used: peak resident memory in MiB, CPU and wall time in seconds."""
+    """What an attempt used: peak memory in MiB, CPU and wall time in seconds.
+
+    ``input_bytes`` is the size of all artifacts that it could read.
+    """
 
     peak_memory_mib: float
     cpu_s: float
     wall_s: float
+    input_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +172,7 @@ class DoneRecord:
 
     ``parents`` are the pathspecs of the tasks that it read, each with its attempt:
     ``Train/7/fit/2@1``. ``caught`` is the failure that @catch turned into this success.
+    ``size`` is that of the attempt's beginning.
     """
 
     finished_at: str
@@ -177,11 +184,15 @@ class DoneRecord:
     python: str = ""
     platform: str = ""
     caught: ErrorRecord | None = None
+    size: Size | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FailedRecord:
-    """An attempt failed in the user's code or in saving its artifacts; ``final``: no other may follow."""
+    """An attempt failed; ``final``: no other may follow.
+
+    ``failure`` is its kind (`airloom.failures.FailureKind`); ``size`` that of the attempt's beginning.
+    """
 
     finished_at: str
     error: ErrorRecord
@@ -190,3 +201,5 @@ class FailedRecord:
     parents: tuple[str, ...] = ()
     code: str = ""
     final: bool = False
+    failure: str = ""
+    size: Size | None = None
