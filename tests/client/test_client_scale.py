@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,10 +15,11 @@ from uuid import uuid4
 import pytest
 
 from airloom.client import Airloom, DataArtifact, Flow, Run, Task, namespace
-from airloom.errors import NotFound
-from airloom.store.datastore import Datastore
+from airloom.errors import CorruptBlob, NotFound
+from airloom.store.blobs import blob_key
+from airloom.store.datastore import Datastore, TaskKey
 from airloom.store.objects import MemoryObjects
-from airloom.store.records import RunRecord
+from airloom.store.records import BeginRecord, DoneRecord, Outcome, RunRecord, Usage
 
 if TYPE_CHECKING:
     from tests.client.conftest import Recorder
@@ -62,6 +65,20 @@ class Counted:
         self.requests.clear()
         do()
         return len(self.requests)
+
+
+class Meeting(Counted):
+    """A remote store that answers reads of blobs when so many of them wait at once."""
+
+    def __init__(self, objects: Any, parties: int) -> None:
+        super().__init__(objects)
+        self.barrier = threading.Barrier(parties, timeout=60)
+        self.met = False
+
+    def map(self, key: str) -> memoryview:
+        self.barrier.wait()
+        self.met = True
+        return self.objects.map(key)  # type: ignore[no-any-return]
 
 
 @pytest.fixture
@@ -223,6 +240,52 @@ def test_the_data_of_a_task_at_hand_take_three_requests(
         assert task.data.score == 20
 
     assert counted.count(load) <= 3, counted.requests
+
+
+def test_several_artifacts_are_read_side_by_side_from_a_remote_store(recorder: Recorder) -> None:
+    remote = Meeting(MemoryObjects(str(uuid4())), parties=3)
+    recorder.datastore = Datastore(remote)  # type: ignore[arg-type]
+    large = {name: random.Random(name).randbytes(300_000) for name in ("one", "two", "six")}
+    recorder.run("7")
+    recorder.done("7", "start", width=1, few=[1], **large)
+    task = Task("Train/7/start/0", datastore=recorder.datastore)
+    assert task.load(*large) == large
+    assert remote.met
+
+
+def test_all_artifacts_of_a_task_are_loaded(recorder: Recorder) -> None:
+    recorder.whole("7")
+    task = Task("Train/7/end/0")
+    assert task.load() == {"best": 20, "report": {"rows": 3}}
+    assert task.load("best") == {"best": 20}
+    assert Task("Train/7/fit/0").load("_secret") == {"_secret": "shh"}
+    with pytest.raises(NotFound, match="no artifact 'bets'"):
+        task.load("bets")
+
+
+def test_what_is_wrong_with_a_value_is_told_also_when_several_are_loaded() -> None:
+    objects = MemoryObjects(str(uuid4()))
+    store = Datastore(objects)
+    record = RunRecord("Train", "7", "b3:0", moment(0), "ada")
+    store.create_run(record)
+    key = TaskKey("Train", "7", "start", "0")
+    saved = store.save_artifacts({name: random.Random(name).randbytes(300_000) for name in ("one", "two")})
+    store.commit(
+        key,
+        store.claim(key, lambda number: BeginRecord(moment(1), "host", 1, number)),
+        DoneRecord(moment(2), saved, Outcome(), Usage(1.0, 1.0, 1.0), code="b3:0"),
+    )
+    task = Task("Train/7/start/0", datastore=store)
+    objects.put(blob_key(saved["two"].digest), [b"3" * saved["two"].size])
+    with pytest.raises(CorruptBlob, match="other bytes") as caught:
+        task.load()
+    assert "Train/7/start/0/two" in str(caught.value.where)
+
+
+def test_objects_of_one_store_share_what_was_read(recorder: Recorder, datastore: Datastore) -> None:
+    recorder.whole("7")
+    runs = [Run("Train/7", datastore=datastore.root) for _ in range(2)]
+    assert runs[0].plan is runs[1].plan
 
 
 def test_how_a_run_went_takes_two_requests(recorder: Recorder, counted: Counted, store: Datastore) -> None:

@@ -73,8 +73,12 @@ class DataArtifact(ClientObject):
         CorruptBlob
             When its bytes are not the ones that were saved.
         """
+        return self._load()
+
+    def _load(self, fetched: memoryview | None = None) -> Any:
         done = self._facts_of_attempt.done
-        return load(self._facts, self._record, "" if done is None else done.code, self.pathspec)
+        code = "" if done is None else done.code
+        return load(self._facts, self._record, code, self.pathspec, fetched)
 
     @property
     def size(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias
@@ -68,4 +70,10 @@ def resolve(where: Where | None) -> Datastore:
         return where
     if where is None and _chosen is not None:
         return _chosen
-    return Datastore.open(settings.load({"datastore_root": None if where is None else str(where)}))
+    return _opened(settings.load({"datastore_root": None if where is None else str(where)}), os.getpid())
+
+
+@lru_cache(maxsize=16)
+def _opened(settings: settings.Settings, process: int) -> Datastore:
+    # Kept, so that all objects share what was read of it and its connections; not with a parent's.
+    return Datastore.open(settings)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from airloom.client.artifacts import DataArtifact, TaskArtifacts, TaskData
 from airloom.client.base import ClientObject, Container, moment
@@ -81,6 +81,28 @@ class Task(ClientObject, Container[DataArtifact]):
     def data(self) -> TaskData:
         """Values of its artifacts: ``task.data.model``."""
         return TaskData(self.artifacts)
+
+    def load(self, *names: str) -> dict[str, Any]:
+        """Load values of several artifacts at once, by name: from a remote store side by side.
+
+        Parameters
+        ----------
+        names
+            Which; none for all but those with ``_`` in front.
+
+        Raises
+        ------
+        NotFound
+            When it has no artifact of such a name, or a value's blob is gone.
+        ArtifactError
+            When a value's class or a package of it is missing.
+        CorruptBlob
+            When a value's bytes are not the ones that were saved.
+        """
+        artifacts = {name: self.artifacts[name] for name in names or self.artifacts._fields}
+        records = {name: artifact._record for name, artifact in artifacts.items()}
+        fetched = self._facts.datastore.fetch_artifacts(records)
+        return {name: artifact._load(fetched.get(name)) for name, artifact in artifacts.items()}
 
     @property
     def exception(self) -> CaughtException | None:

@@ -34,7 +34,9 @@ _lock = threading.RLock()
 _by_package: dict[str, _Modules] = {}
 
 
-def load(facts: RunFacts, record: ArtifactRecord, code: str, where: str) -> Any:
+def load(
+    facts: RunFacts, record: ArtifactRecord, code: str, where: str, fetched: memoryview | None = None
+) -> Any:
     """Load a value.
 
     Parameters
@@ -43,6 +45,8 @@ def load(facts: RunFacts, record: ArtifactRecord, code: str, where: str) -> Any:
         Digest of the code package that the attempt ran; empty for that of the run's plan.
     where
         Pathspec of the artifact, for the errors.
+    fetched
+        Its stored bytes, where they were read already.
 
     Raises
     ------
@@ -57,7 +61,7 @@ def load(facts: RunFacts, record: ArtifactRecord, code: str, where: str) -> Any:
         if _by_package and not record.serializer.startswith(_WITHOUT_CLASSES):
             _forget_others(code or facts.plan.code)
         try:
-            return facts.datastore.load_artifact(record, where).value
+            return facts.datastore.load_artifact(record, where, fetched).value
         except ArtifactError as error:
             if not isinstance(error.__cause__, (ImportError, AttributeError)):
                 raise

@@ -1,17 +1,19 @@
 """Named values to blobs and records, and back.
 
 A value of 256 KiB and more is a blob of its own. The smaller values of one save lie one
-after another in one blob, so that a task of many small values writes one file.
+after another in blobs of up to 16 MiB, so that a task of many small values writes one file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from airloom.digests import Digest, digest_of
-from airloom.errors import CorruptBlob, NotFound
-from airloom.store.blobs import Blobs
+from airloom.errors import CorruptBlob, NotFound, StoreError
+from airloom.store.blobs import LARGEST_PACK, Blobs
 from airloom.store.records import ArtifactRecord
 from airloom.store.serializers import Encoded, Loaded, decode, encode
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 LARGE = 256 << 10
+
+SIDE_BY_SIDE = 16
+"""So many values are read at once."""
 
 
 def save(blobs: Blobs, values: Mapping[str, object]) -> dict[str, ArtifactRecord]:
@@ -33,24 +38,31 @@ def save(blobs: Blobs, values: Mapping[str, object]) -> dict[str, ArtifactRecord
     """
     records: dict[str, ArtifactRecord] = {}
     small: dict[str, Encoded] = {}
+    waiting = 0
     for name, value in values.items():
         encoded = encode(name, value)
-        if encoded.size < LARGE:
-            small[name] = encoded
-        else:
+        if encoded.size >= LARGE:
             records[name] = _record(encoded, blobs.put(encoded.parts))
+            continue
+        if waiting + encoded.size > LARGEST_PACK:
+            records.update(_save_pack(blobs, small))
+            small, waiting = {}, 0
+        small[name] = encoded
+        waiting += encoded.size
     if small:
         records.update(_save_pack(blobs, small))
     return {name: records[name] for name in values}
 
 
-def load(blobs: Blobs, record: ArtifactRecord, where: str) -> Loaded:
+def load(blobs: Blobs, record: ArtifactRecord, where: str, fetched: memoryview | None = None) -> Loaded:
     """Load a value.
 
     Parameters
     ----------
     where
         Pathspec of the artifact, for the errors.
+    fetched
+        Its stored bytes, where `fetch` has read them already.
 
     Raises
     ------
@@ -61,10 +73,32 @@ def load(blobs: Blobs, record: ArtifactRecord, where: str) -> Loaded:
     ArtifactError
         When its class or a package of it is missing.
     """
+    at_hand = [] if fetched is None else [fetched]
+
+    def stored() -> memoryview:
+        # Once: who asks again wants the bytes as they were saved, and the value may have changed these.
+        return at_hand.pop() if at_hand else _fetch(blobs, record)
+
     try:
-        return decode(record, lambda: _fetch(blobs, record), where)
+        return decode(record, stored, where)
     except (NotFound, CorruptBlob) as error:
         raise type(error)(error.what, where=f"{where} ({error.where})", mend=error.mend) from error
+
+
+def fetch(blobs: Blobs, records: Mapping[str, ArtifactRecord]) -> dict[str, memoryview]:
+    """Read the stored bytes of several values at once, side by side; leave out what cannot be read.
+
+    For a store behind a network: `load` says what is wrong with those that are left out.
+    """
+
+    def stored(record: ArtifactRecord) -> memoryview | None:
+        with suppress(StoreError):
+            return _fetch(blobs, record)
+        return None
+
+    with ThreadPoolExecutor(min(len(records), SIDE_BY_SIDE) or 1) as pool:
+        found = dict(zip(records, pool.map(stored, records.values()), strict=True))
+    return {name: data for name, data in found.items() if data is not None}
 
 
 def _fetch(blobs: Blobs, record: ArtifactRecord) -> memoryview:

@@ -7,42 +7,37 @@ gives back are the names that were given, not the escaped ones.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, TypeVar
 
-from airloom import codec
 from airloom.digests import Digest, digest_of
 from airloom.errors import AlreadyExists, CorruptBlob, NotFound
 from airloom.names import escape, indices_of, unescape
 from airloom.plan import Plan
 from airloom.settings import Settings, Verify
-from airloom.store import artifacts, index
+from airloom.store import artifacts
 from airloom.store.blobs import Blobs
-from airloom.store.index import DIGITS, Kind, microseconds, namespace_of
+from airloom.store.compression import compress, decompress
 from airloom.store.objects import Objects, open_objects
 from airloom.store.records import (
-    AgainRecord,
     ArtifactRecord,
     BeginRecord,
     CardName,
     DoneRecord,
-    EndRecord,
     FailedRecord,
-    RunRecord,
-    TagRecord,
 )
-from airloom.store.serializers import Loaded, compress, decompress
+from airloom.store.runs import Runs
+from airloom.store.serializers import Loaded
+from airloom.store.shelf import flow_key, run_key
+from airloom.store.sweeping import put_to_stay
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 T = TypeVar("T", bound="DataclassInstance")
 
-_AGAIN = "-again.json"
 _HTML, _LIVE = ".html", ".live.html"
 _REDEPLOY = "deploy the flow to this store, or point datastore_root at the store that it was deployed to."
 
@@ -62,7 +57,7 @@ class TaskKey:
         return f"{self.flow}/{self.run}/{self.step}/{self.task}"
 
 
-class Datastore:
+class Datastore(Runs):
     """What runs leave behind, and how it is found again.
 
     Parameters
@@ -74,7 +69,7 @@ class Datastore:
     """
 
     def __init__(self, objects: Objects, verify: Verify = "auto") -> None:
-        self._objects = objects
+        super().__init__(objects)
         self._blobs = Blobs(objects, verify)
         self._plans: dict[tuple[str, str], Plan] = {}
 
@@ -90,14 +85,9 @@ class Datastore:
         verify: Verify = "always" if settings.verify == "always" else "auto"
         return cls(open_objects(settings.datastore_root, settings), verify)
 
-    @property
-    def root(self) -> str:
-        """The store's folder or URL."""
-        return self._objects.root
-
     def save_plan(self, plan: Plan) -> Digest:
         """Save a plan; the same plan again changes nothing."""
-        self._objects.put_if_absent(_plan_key(plan.flow, plan.digest), [plan.to_bytes()])
+        put_to_stay(self._objects, [plan.to_bytes()], lambda: _plan_key(plan.flow, plan.digest))
         return plan.digest
 
     def plan(self, flow: str, digest: str) -> Plan:
@@ -173,117 +163,13 @@ class Datastore:
             return None
         return found
 
-    def create_run(self, record: RunRecord) -> bool:
-        """Create a run; False when there is one of that name, which then stays as it is."""
-        created = self._put_new(f"{_run_key(record.flow, record.run)}/run.json", record)
-        self.list_run(record if created else self.run(record.flow, record.run))
-        return created
-
-    def list_run(self, record: RunRecord) -> None:
-        """Let a run be found among those of its flow; `create_run` does it.
-
-        Whoever created the run may have been killed before: the next try at its first task
-        calls this.
-        """
-        index.note(self._objects, record, (namespace_of(record), *record.tags), ("newest",))
-
-    def run(self, flow: str, run: str) -> RunRecord:
-        """Read a run's record.
-
-        Raises
-        ------
-        NotFound
-            When there is no such run.
-        """
-        try:
-            return self._get(f"{_run_key(flow, run)}/run.json", RunRecord)
-        except NotFound as error:
-            raise NotFound(
-                f"the flow {flow} has no run {run!r} in this store",
-                where=error.where,
-                mend=f"list the runs of {flow}, or point datastore_root at the store that the run wrote to.",
-            ) from None
-
-    def runs(self, flow: str, tag: str | None = None, kind: Kind = "newest") -> Iterator[str]:
-        """Give the names of a flow's runs, the newest first, lazily.
-
-        Parameters
-        ----------
-        tag
-            Only runs that have ever had this tag: one that people gave, or a namespace.
-        kind
-            ``successful`` for those that have ever ended well.
-        """
-        return index.runs(self._objects, flow, tag, kind)
-
-    def entries(self, record: RunRecord) -> list[str]:
-        """Keys of all entries by which `runs` can find a run: what goes with it when it is deleted."""
-        changes = self.tag_changes(record.flow, record.run)
-        return index.entries(record, [tag for change in changes for tag in change.added])
-
-    def latest_run(self, flow: str) -> str | None:
-        """Name the run that was created last."""
-        return next(self.runs(flow), None)
-
-    def has_flow(self, flow: str) -> bool:
-        """Say whether the store has anything of a flow."""
-        return bool(self._objects.children(_flow_key(flow)))
-
-    def flows(self) -> list[str]:
-        """Name the flows of which the store has anything."""
-        return self._names("flows")
-
-    def end_run(self, flow: str, run: str, successful: bool) -> EndRecord:
-        """Note that a run came to an end."""
-        if successful:
-            # First: an entry too many is harmless, a good run without one would not be found.
-            with suppress(NotFound):
-                record = self.run(flow, run)
-                index.note(self._objects, record, (namespace_of(record), *record.tags), ("successful",))
-        now = datetime.now(timezone.utc).isoformat(timespec="microseconds")
-        return self._append(f"{_run_key(flow, run)}/ends", now, EndRecord(now, successful))
-
-    def reopen_run(self, flow: str, run: str) -> None:
-        """Note that a run goes on after its end, as after a clear; nothing while it has none."""
-        folder = f"{_run_key(flow, run)}/ends"
-        names = self._objects.children(folder)
-        if names and not names[-1].endswith(_AGAIN):
-            now = datetime.now(timezone.utc).isoformat(timespec="microseconds")
-            self._append(folder, now, AgainRecord(now), _AGAIN)
-
-    def last_end(self, flow: str, run: str) -> EndRecord | None:
-        """Read how a run ended; None while it runs, for the first time or again."""
-        folder = f"{_run_key(flow, run)}/ends"
-        names = self._objects.children(folder)
-        return (
-            None if not names or names[-1].endswith(_AGAIN) else self._get(f"{folder}/{names[-1]}", EndRecord)
-        )
-
-    def ends(self, flow: str, run: str) -> list[EndRecord]:
-        """Read when a run came to an end, from the first time to the last, which counts."""
-        folder = f"{_run_key(flow, run)}/ends"
-        names = [name for name in self._objects.children(folder) if not name.endswith(_AGAIN)]
-        return [self._get(f"{folder}/{name}", EndRecord) for name in names]
-
-    def tag_run(self, flow: str, run: str, record: TagRecord) -> None:
-        """Append a change to the tags of a run."""
-        if record.added:
-            with suppress(NotFound):
-                index.note(self._objects, self.run(flow, run), record.added, index.KINDS)
-        self._append(f"{_run_key(flow, run)}/tags", record.changed_at, record)
-
-    def tag_changes(self, flow: str, run: str) -> list[TagRecord]:
-        """Read the changes to the tags of a run, in their order."""
-        folder = f"{_run_key(flow, run)}/tags"
-        return [self._get(f"{folder}/{name}", TagRecord) for name in self._objects.children(folder)]
-
     def steps(self, flow: str, run: str) -> list[str]:
         """Name the steps of which a run began any task, sorted."""
-        return self._names(f"{_run_key(flow, run)}/tasks")
+        return self._names(f"{run_key(flow, run)}/tasks")
 
     def tasks(self, flow: str, run: str, step: str) -> list[str]:
         """Name the tasks of a step that were begun, in the order of their indices."""
-        names = self._names(f"{_run_key(flow, run)}/tasks/{escape(step)}")
+        names = self._names(f"{run_key(flow, run)}/tasks/{escape(step)}")
         return sorted(names, key=lambda task: indices_of(task, 1))
 
     def claim(self, key: TaskKey, make: Callable[[int], BeginRecord]) -> int:
@@ -384,9 +270,13 @@ class Datastore:
         """Save values; see `airloom.store.artifacts.save`."""
         return artifacts.save(self._blobs, values)
 
-    def load_artifact(self, record: ArtifactRecord, where: str) -> Loaded:
+    def load_artifact(self, record: ArtifactRecord, where: str, fetched: memoryview | None = None) -> Loaded:
         """Load a value; see `airloom.store.artifacts.load`."""
-        return artifacts.load(self._blobs, record, where)
+        return artifacts.load(self._blobs, record, where, fetched)
+
+    def fetch_artifacts(self, records: Mapping[str, ArtifactRecord]) -> dict[str, memoryview]:
+        """Read values' bytes side by side before they are loaded; none where the store is on this machine."""
+        return {} if self._objects.is_local else artifacts.fetch(self._blobs, records)
 
     def write_log(self, key: TaskKey, attempt: int, text: bytes) -> None:
         """Save an attempt's log, or replace it."""
@@ -444,18 +334,8 @@ class Datastore:
                 return f"{place}{suffix}", self._objects.get(f"{place}{suffix}")
         return f"{place}{_HTML}", self._objects.get(f"{place}{_HTML}")
 
-    def _append(self, folder: str, iso: str, record: T, ending: str = ".json") -> T:
-        last = max((int(name[:DIGITS]) for name in self._objects.children(folder)), default=0)
-        # After everything that could be seen, also where this machine's clock is behind.
-        time = max(microseconds(iso), last + 1)
-        self._put_new(f"{folder}/{time:0{DIGITS}}-{os.urandom(4).hex()}{ending}", record)
-        return record
-
     def _numbers(self, key: TaskKey) -> list[int]:
         return sorted(int(name) for name in self._objects.children(_task_key(key)) if name.isdecimal())
-
-    def _names(self, folder: str) -> list[str]:
-        return sorted(unescape(name) for name in self._objects.children(folder))
 
     def _end(self, key: TaskKey, attempt: int, kind: str, other: str, record: DataclassInstance) -> None:
         folder = _attempt_key(key, attempt)
@@ -467,41 +347,13 @@ class Datastore:
                 mend="claim a new attempt: one attempt ends once.",
             )
 
-    def _put_new(self, key: str, record: DataclassInstance) -> bool:
-        return self._objects.put_if_absent(key, [codec.dumps(record)])
-
-    def _find(self, key: str, cls: type[T]) -> T | None:
-        try:
-            return self._get(key, cls)
-        except NotFound:
-            return None
-
-    def _get(self, key: str, cls: type[T]) -> T:
-        data = self._objects.get(key)
-        try:
-            return codec.loads(cls, data)
-        except ValueError as error:
-            raise CorruptBlob(
-                f"a record cannot be read: {error}",
-                where=f"{self.root}/{key}",
-                mend="use the version of Airloom that wrote it, or delete the file and run the task again.",
-            ) from error
-
-
-def _flow_key(flow: str) -> str:
-    return f"flows/{escape(flow)}"
-
 
 def _plan_key(flow: str, digest: str) -> str:
-    return f"{_flow_key(flow)}/plans/{escape(digest)}.json"
-
-
-def _run_key(flow: str, run: str) -> str:
-    return f"{_flow_key(flow)}/runs/{escape(run)}"
+    return f"{flow_key(flow)}/plans/{escape(digest)}.json"
 
 
 def _task_key(key: TaskKey) -> str:
-    return f"{_run_key(key.flow, key.run)}/tasks/{escape(key.step)}/{escape(key.task)}"
+    return f"{run_key(key.flow, key.run)}/tasks/{escape(key.step)}/{escape(key.task)}"
 
 
 def _attempt_key(key: TaskKey, attempt: int) -> str:
