@@ -190,7 +190,6 @@ class NamesFlow(FlowSpec):
     @retry(times=1)
     @step
     def start(self):
-        self.dag = [1]
         self.next(
             self.dag_, self.timedelta, self.index_, self.datetime, self.lambda_, self.print, self.task_group
         )

@@ -167,7 +167,7 @@ def test_a_switch_without_the_case_names_value_and_cases(task: Make) -> None:
 
 def test_a_switch_by_what_is_not_set_names_it(task: Make) -> None:
     flow = task(Sample)
-    with pytest.raises(AttributeError, match="'mode'"):
+    with pytest.raises(GraphError, match=r"decides by self\.mode, which is not set"):
         flow.next({"a": flow.start, "b": flow.end}, condition="mode")
 
 

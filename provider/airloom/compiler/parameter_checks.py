@@ -112,7 +112,7 @@ def hidden_attributes(graph: Graph) -> Iterator[FlowError]:
 
 
 def read_only(graph: Graph) -> Iterator[FlowError]:
-    """Refuse a step that sets a parameter, a class-level value or what every flow has."""
+    """Refuse a step that sets a parameter, a class-level value, a step or what every flow has."""
     parameters = parameters_of(graph.flow_class)
     configs = configs_of(graph.flow_class)
     constants = set(constants_of(graph.flow_class))
@@ -126,6 +126,12 @@ def read_only(graph: Graph) -> Iterator[FlowError]:
             if name in FLOW_ATTRIBUTES:
                 yield GraphError(
                     f"the step {node.name!r} sets self.{name}, which is part of every flow",
+                    where=where,
+                    mend="use another name for the artifact.",
+                )
+            elif name in graph.nodes:
+                yield GraphError(
+                    f"the step {node.name!r} sets self.{name}, which is a step of the flow",
                     where=where,
                     mend="use another name for the artifact.",
                 )

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from airloom.errors import ArtifactError, GraphError
+from airloom.flow.configs import Config
+from airloom.flow.declarations import STEP_MARK
 from airloom.flow.parameters import Parameter
 
 
@@ -154,7 +156,16 @@ class FlowSpec:
         state.next = Next(targets, foreach, condition, num_parallel, choice, allow_empty)
 
     def _choice(self, cases: dict[Any, Any], condition: str | None) -> Any:
-        value = getattr(self, condition) if condition else None
+        try:
+            value = getattr(self, condition) if condition else None
+        except AttributeError:
+            if condition in self._airloom.inherited:  # it is there, and loading it failed
+                raise
+            raise GraphError(
+                f"the switch decides by self.{condition}, which is not set",
+                where=self.name,
+                mend=f"set self.{condition} before self.next(), on every path to this step.",
+            ) from None
         try:
             known = value in cases
         except TypeError:  # what cannot be hashed is no key of any dict
@@ -236,13 +247,39 @@ class FlowSpec:
         return value
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name in constants_of(type(self)):
-            raise AttributeError(
-                f"{name!r} cannot be changed: flow level attributes and parameters are read-only"
+        self._refuse(name, "changed")
+        if isinstance(value, (FlowSpec, Input, Inputs)):
+            # Here, where the line can still be seen, and not only when the step has ended.
+            what = {FlowSpec: "a flow", Input: "one of inputs", Inputs: "inputs"}
+            (called,) = (text for kind, text in what.items() if isinstance(value, kind))
+            raise ArtifactError(
+                f"self.{name}: {called} cannot be saved",
+                where=f"self.{name}",
+                mend="assign the values that you need, e.g. self.scores = [i.score for i in inputs].",
             )
         object.__setattr__(self, name, value)
 
+    def _refuse(self, name: str, done: str) -> None:
+        if name in constants_of(type(self)):
+            raise AttributeError(
+                f"{name!r} cannot be {done}: flow level attributes and parameters are read-only"
+            )
+        found = getattr(type(self), name, None)
+        if found is None or name.startswith("_"):
+            return
+        if isinstance(found, (Parameter, Config)):
+            kind = "config" if isinstance(found, Config) else "parameter"
+            called = found.airloom_config.name if isinstance(found, Config) else found.name
+            raise AttributeError(
+                f"the {kind} {called!r} cannot be {done}: flow level attributes and parameters are read-only"
+            )
+        if hasattr(FlowSpec, name):
+            raise AttributeError(f"self.{name} cannot be {done}: it is part of every flow; take another name")
+        if hasattr(found, STEP_MARK):
+            raise AttributeError(f"self.{name} cannot be {done}: it is a step; take another name")
+
     def __delattr__(self, name: str) -> None:
+        self._refuse(name, "deleted")
         inherited = self._airloom.inherited
         if name not in self.__dict__ and name not in inherited:
             raise AttributeError(f"Flow {type(self).__name__} has no attribute {name!r}")

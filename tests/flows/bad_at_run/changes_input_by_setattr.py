@@ -1,5 +1,4 @@
-# expect: AttributeError
-# expect: 'input'
+# expect: AttributeError: self.input cannot be changed: it is part of every flow
 from airloom import FlowSpec, step
 
 

@@ -1,4 +1,4 @@
-# expect: 'size'
+# expect: the parameter 'size' cannot be deleted: flow level attributes and parameters are read-only
 from airloom import FlowSpec, Parameter, step
 
 

@@ -1,4 +1,4 @@
-# expect: a flow cannot be saved
+# expect: self.held: a flow cannot be saved
 # expect: assign the values that you need
 from airloom import FlowSpec, step
 

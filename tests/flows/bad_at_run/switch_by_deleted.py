@@ -1,4 +1,5 @@
-# expect: has no attribute 'mode'
+# expect: the switch decides by self.mode, which is not set
+# expect: on every path to this step
 from airloom import FlowSpec, step
 
 
