@@ -442,6 +442,33 @@ def test_a_cleared_task_is_read_again_by_what_follows(
     assert second["end"].task.stdout == "the end has 2 texts\n"
 
 
+def test_a_cleared_run_has_not_ended_until_it_ends_again(deployed: Deployed, tmp_path: Path) -> None:
+    (tmp_path / "wake").touch()
+    run = deployed.trigger("RunsSleeper", {"folder": str(tmp_path)})
+    found = deployed.success("RunsSleeper", run)
+    assert found.finished
+    (tmp_path / "wake").unlink()
+    deployed.clear("RunsSleeper", run, "start")
+    eventually(lambda: not found.finished)
+    assert not found.successful
+    (tmp_path / "wake").touch()
+    assert deployed.success("RunsSleeper", run).successful
+
+
+def test_a_run_of_which_one_task_was_cleared_ends_again_with_it(
+    deployed: Deployed, steering: Callable[[int], dict[str, object]]
+) -> None:
+    run = deployed.trigger("RunsWidth", steering(2))
+    first = deployed.success("RunsWidth", run).finished_at
+    assert deployed.sandbox.api.clear("RunsWidth", run, ["join"])
+    again = deployed.success("RunsWidth", run)
+    assert again["join"].task.current_attempt == 1
+    assert again.successful
+    assert first is not None
+    assert again.finished_at is not None
+    assert again.finished_at > first
+
+
 def test_two_runs_at_once_do_not_mix(deployed: Deployed, tmp_path: Path) -> None:
     started = {}
     for name, width in (("one", 2), ("two", 3)):

@@ -45,6 +45,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# States of tasks (airflow.utils.state.TaskInstanceState of 3.x) that a run can end with.
+_BAD = ("failed", "upstream_failed")
+_SETTLED = ("success", "skipped", "removed", *_BAD)
+
 RANGES_A_SLOT = 4
 """Ranges a worker slot for a foreach that is too wide for a mapped task an index."""
 
@@ -82,6 +86,8 @@ class Execution:
             places = [place for place in places if lineage.chosen(self.step, place)]
             if not places:
                 raise AirflowSkipException(f"no switch has chosen {self.step.name!r} here")
+        if self._generation:
+            self.datastore.reopen_run(self.plan.flow, self.run)
         failures: list[AirloomError] = []
         outcomes: list[Outcome] = []
         for place in places:
@@ -97,7 +103,15 @@ class Execution:
         if self.step.name == self.plan.end:
             self.datastore.end_run(self.plan.flow, self.run, True)
             self._announce()
+        elif self._generation:
+            self._end_again()
         return self._answer(places, outcomes)
+
+    def _end_again(self) -> None:
+        """Record the end of a run of which only tasks before its end were cleared, with the last of them."""
+        states = _states(self._context)
+        if sum(state not in _SETTLED for state in states) <= 1:  # this task itself
+            self.datastore.end_run(self.plan.flow, self.run, not any(state in _BAD for state in states))
 
     def _announce(self) -> None:
         """Tell the DAGs that wait for this flow which run has succeeded."""
@@ -170,11 +184,15 @@ class Execution:
     def _key(self, place: Indices) -> TaskKey:
         return TaskKey(self.plan.flow, self.run, self.step.name, task_id(place))
 
+    @property
+    def _generation(self) -> int:
+        # A clear raises max_tries and keeps counting: what counts are the tries since then.
+        return max(int(self._context["ti"].max_tries) - self._retries, 0)
+
     def _request(self, place: Indices) -> TaskRequest:
         ti = self._context["ti"]
-        # A clear raises max_tries and keeps counting: what counts are the tries since then.
         max_tries: int = ti.max_tries
-        generation = max(max_tries - self._retries, 0)
+        generation = self._generation
         origin: dict[str, Json] = {
             "scheduler": "airflow",
             "task_instance": str(ti.id),
@@ -285,17 +303,20 @@ def run_exit_hooks(flow: str, digest: str, context: Context) -> None:
     settings = airflow_settings()
     datastore = Datastore.open(settings)
     plan = datastore.plan(flow, digest)
-    dag_run, ti = context["dag_run"], context["ti"]
-    states = ti.get_task_states(dag_id=dag_run.dag_id, run_ids=[dag_run.run_id]).get(dag_run.run_id, {})
-    bad = [task for task, state in states.items() if str(state) in ("failed", "upstream_failed")]
-    run = plan.run_in_airflow(dag_run.run_id)
+    successful = not any(state in _BAD for state in _states(context))
+    name = plan.run_in_airflow(context["dag_run"].run_id)
+    run = Run(f"{plan.flow}/{name}", datastore=datastore, _namespace_check=False)
+    if not run.finished:  # its last task was killed: only Airflow knows
+        datastore.end_run(plan.flow, name, successful)
     loaded = load_flow(plan, datastore, settings.cache_folder)
-    call_exit_hooks(
-        loaded,
-        plan,
-        Run(f"{plan.flow}/{run}", datastore=datastore, _namespace_check=False),
-        successful=not bad,
-    )
+    call_exit_hooks(loaded, plan, run, successful=successful)
+
+
+def _states(context: Context) -> list[str]:
+    """States of all tasks of the run, as Airflow has them now."""
+    dag_run = context["dag_run"]
+    found = context["ti"].get_task_states(dag_id=dag_run.dag_id, run_ids=[dag_run.run_id])
+    return [str(state) for state in found.get(dag_run.run_id, {}).values()]
 
 
 def _connection(source: SecretSource) -> dict[str, str]:

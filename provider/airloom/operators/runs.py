@@ -67,6 +67,9 @@ def begin_run(datastore: Datastore, plan: Plan, settings: Settings, context: Con
         pass
     else:
         if found.origin.get("started_at") == started_at:
+            if context["ti"].try_number > 1:
+                # The try that created it may have been killed before others could find it.
+                datastore.list_run(found)
             return found
     events = _events(context)
     given = _given(plan, context, events)
