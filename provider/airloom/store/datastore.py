@@ -27,6 +27,7 @@ from airloom.store.records import (
     CardName,
     DoneRecord,
     FailedRecord,
+    JobRecord,
 )
 from airloom.store.runs import Runs
 from airloom.store.serializers import Loaded
@@ -209,6 +210,25 @@ class Datastore(Runs):
             When there is no such attempt.
         """
         return self._get(f"{_attempt_key(key, attempt)}/begin.json", BeginRecord)
+
+    def save_job(self, key: TaskKey, attempt: int, record: JobRecord) -> None:
+        """Note which job an attempt runs in; the first note counts."""
+        self._put_new(f"{_attempt_key(key, attempt)}/job.json", record)
+
+    def job(self, key: TaskKey, attempt: int) -> JobRecord | None:
+        """Read which job an attempt runs in; None when nobody has noted it."""
+        return self._find(f"{_attempt_key(key, attempt)}/job.json", JobRecord)
+
+    def save_definition(self, digest: str, name: str) -> None:
+        """Remember what AWS calls a job definition or task definition with these contents."""
+        self._objects.put(f"runtimes/definitions/{digest}", [name.encode()])
+
+    def definition(self, digest: str) -> str | None:
+        """Name a job definition or task definition that was registered before."""
+        try:
+            return self._objects.get(f"runtimes/definitions/{digest}").decode()
+        except NotFound:
+            return None
 
     def done(self, key: TaskKey, attempt: int | None = None) -> DoneRecord:
         """Read what an attempt committed.

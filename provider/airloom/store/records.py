@@ -11,6 +11,7 @@ Layout below the store's root (every part of a key is escaped by `names.escape`)
     flows/<Flow>/runs/<run>/ends/<time>-<id>-again.json   appended: it goes on after the end before
     flows/<Flow>/runs/<run>/tags/<time>-<id>.json         appended; all of them together count
     flows/<Flow>/runs/<run>/tasks/<step>/<task>/<attempt>/begin.json   create-only: claims the attempt
+                                                          job.json                  create-only
                                                           done.json | failed.json   create-only
                                                           log
                                                           cards/<number>-<type>[-<id>].html       create-only
@@ -115,6 +116,19 @@ class BeginRecord:
     iteration: int = 0
     origin: dict[str, Json] = field(default_factory=dict)
     size: Size | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """The job that an attempt runs in: Batch's job id or the ARN of a task of ECS, and its name.
+
+    ``place`` is the job queue or the cluster that it was sent to.
+    """
+
+    id: str
+    name: str
+    place: str
+    submitted_at: str
 
 
 @dataclass(frozen=True, slots=True)
