@@ -118,25 +118,34 @@ def _decoder(hint: Any) -> Decoder:
 def _dataclass_decoder(hint: Any) -> Decoder:
     hints = get_type_hints(hint)
     known = {field.name: field for field in fields(hint)}
-    needed = [
+    needed = {
         name for name, one in known.items() if one.default is MISSING and one.default_factory is MISSING
-    ]
+    }
     decoders: dict[str, Decoder] = {}
+    # A value of exactly such a type is taken as it is: most are, and a record can hold ten thousand others.
+    exact = {name: _exact(hints[name]) for name in known}
 
     def decode(value: Any, path: str) -> Any:
         if not decoders:  # not before: a type may hold itself
             decoders.update({name: _decoder(hints[name]) for name in known})
-        _expect(dict, value, path)
-        for name in value:
-            if name not in known:
-                unknown = sorted(set(value) - set(known))
-                raise ValueError(f"{path} has unknown fields {unknown}")
-        for name in needed:
-            if name not in value:
-                raise ValueError(f"{path}.{name} is missing")
-        return hint(**{name: decoders[name](one, f"{path}.{name}") for name, one in value.items()})
+        names = _expect(dict, value, path).keys()
+        if not names <= known.keys():
+            raise ValueError(f"{path} has unknown fields {sorted(names - known.keys())}")
+        if not needed <= names:
+            raise ValueError(f"{path}.{next(name for name in known if name in needed - names)} is missing")
+        return hint(
+            **{
+                name: one if type(one) in exact[name] else decoders[name](one, f"{path}.{name}")
+                for name, one in value.items()
+            }
+        )
 
     return decode
+
+
+def _exact(hint: Any) -> tuple[type, ...]:
+    inner = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    return tuple(one for one in inner if one in (str, int, float, bool, type(None)))
 
 
 def _one_of(known: tuple[Any, ...], value: Any, path: str) -> Any:

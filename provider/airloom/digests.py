@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NewType
+from functools import cache
+from typing import TYPE_CHECKING, Any, NewType
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -25,12 +26,19 @@ def digest_of(parts: Iterable[Buffer]) -> Digest:
     >>> digest_of([b"air", b"loom"]) == digest_of([b"airloom"])
     True
     """
-    from blake3 import blake3
-
+    blake3 = _algorithm()
     hasher = blake3(max_threads=blake3.AUTO)
     for part in parts:
         hasher.update(part)
     return Digest(PREFIX + hasher.hexdigest())
+
+
+@cache
+def _algorithm() -> Any:
+    # Loaded where something is hashed; asked for by the thousand, an import statement shows.
+    from blake3 import blake3
+
+    return blake3
 
 
 def is_digest(text: str) -> bool:

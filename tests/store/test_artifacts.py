@@ -59,7 +59,7 @@ def test_a_record_describes_its_value(blobs: Blobs) -> None:
     record = artifacts.save(blobs, {"a": np.zeros((2, 3), dtype=np.int32)})["a"]
     assert record.type == "numpy.ndarray"
     assert record.preview == "numpy.ndarray of int32 (2, 3)"
-    assert record.serializer == "pickle/1"
+    assert record.serializer == "pickle/2"
 
 
 @settings(max_examples=50, suppress_health_check=list(HealthCheck), deadline=None)

@@ -405,8 +405,10 @@ class TestChanges:
 class TestCompression:
     def test_what_shrinks_is_compressed(self) -> None:
         encoded = encode("x", np.zeros(1_000_000))
-        assert encoded.compression == "zstd"
+        assert encoded.serializer == "pickle/2"
         assert encoded.size < 100_000
+        assert encode("x", b"air" * 10_000).compression == "zstd"
+        assert encode("x", b"air" * 1_000_000).compression == "zstd-frames"
 
     def test_what_does_not_shrink_is_stored_as_it_is(self) -> None:
         encoded = encode("x", np.random.default_rng(1).random(1_000_000))
@@ -440,10 +442,10 @@ class TestRegistry:
 
         monkeypatch.setattr(serializers, "_by_name", dict(serializers._by_name))
         monkeypatch.setattr(serializers, "_by_type", dict(serializers._by_type))
-        serializers.register(CelsiusSerializer(), Celsius)
+        serializers.register_serializer(CelsiusSerializer(), Celsius)
         record = save(blobs, Celsius(21))
         loaded = artifacts.load(blobs, record, "F/1/s/0/x")
-        assert (record.serializer, record.size) == ("celsius/1", 2)
+        assert (record.serializer, record.size) == (f"celsius/1@{__name__}", 2)
         assert isinstance(loaded.value, Celsius)
         assert loaded.unchanged(loaded.value)
         loaded.value.degrees = 5

@@ -10,6 +10,7 @@ The digest stands in its whole form, ``b3:...``, escaped as every part of a key 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 ALWAYS_VERIFIED = 64 << 20
 """Local blobs of this many bytes and more are verified only where the settings say ``always``."""
+
+LARGEST_PACK = 16 << 20
+"""So many bytes of small values share a blob at most, and are held while they are read."""
 
 
 def blob_key(digest: str) -> str:
@@ -58,6 +62,8 @@ class Blobs:
     def __init__(self, objects: Objects, verify: Verify = "auto") -> None:
         self._objects = objects
         self._verify = verify
+        self._pack: tuple[str, memoryview | None] = "", None
+        self._reading = threading.Lock()
 
     def put(self, parts: Sequence[Buffer]) -> Digest:
         """Save the parts' bytes, one after another, as one blob, unless it is there already.
@@ -118,13 +124,36 @@ class Blobs:
         CorruptBlob
             When the value's bytes are not the ones that were saved.
         """
+        held = self._hold(pack)
+        if held is not None:
+            data = bytearray(held[offset : offset + size])
+            if digest_of([data]) == digest:
+                return memoryview(data)
         key = blob_key(pack)
-        data = self._objects.get_range(key, offset, size)
+        data = bytearray(self._objects.get_range(key, offset, size))
         if len(data) != size or digest_of([data]) != digest:
             raise self._corrupt(
                 key, f"has other bytes than the ones that were saved, in {size} from {offset}"
             )
-        return memoryview(bytearray(data))
+        return memoryview(data)
+
+    def _hold(self, pack: str) -> memoryview | None:
+        """The pack, from the second value on that is asked for in a row: then it is read as a whole, once."""
+        last, held = self._pack
+        if last == pack and held is not None:
+            return held
+        with self._reading:
+            last, held = self._pack
+            if last != pack:
+                # One value of many may be all that is wanted of this pack.
+                self._pack = pack, None
+                return None
+            if held is None:
+                held = memoryview(self._objects.get_range(blob_key(pack), 0, LARGEST_PACK + 1))
+                # An earlier version wrote packs of any size: of such a one nothing is held.
+                held = held if len(held) <= LARGEST_PACK else held[:0]
+                self._pack = pack, held
+            return held
 
     def exists(self, digest: str) -> bool:
         """Say whether there is such a blob."""

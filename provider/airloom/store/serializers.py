@@ -1,65 +1,48 @@
-"""Values to bytes and back; the only module that knows pickle and cloudpickle.
+"""Values to bytes and back: which serializer takes a value, and what its record says of it.
 
 A serializer has a name with a version, which the record of every value keeps:
 
 - ``json/1``: None, bool, int, finite float, str, and small lists and dicts of these;
 - ``bytes/1``: bytes, as they are;
-- ``pickle/1``: all else, by pickle protocol 5, or by cloudpickle where that is needed.
+- ``arrow/1``: tables of PyArrow;
+- ``pickle/2``: all else, by pickle protocol 5, or by cloudpickle where that is needed;
+- ``pickle/1``: what earlier versions of Airloom wrote;
+- ``celsius/1@my_flow``: a user's own, with the module that registers it.
 
-Form of ``pickle/1``, numbers in little-endian order::
-
-    8 bytes   b"ALpickl1"
-    u64       n, the number of buffers
-    u64       length of the pickle
-    n x u64   length of each buffer
-    the pickle
-    each buffer (an array's memory), from the next multiple of 64 bytes on
-
-So a memory map of the file is, without a copy, the memory of the arrays in it. Bytes that
-shrink are compressed by zstd as a whole; the record says so.
+Bytes that shrink are compressed, by ``pickle/2`` itself each part for itself, else as a whole;
+then the record says so.
 """
 
 from __future__ import annotations
 
-import json
-import pickle
-import struct
+import importlib
+import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from mmap import mmap
 from typing import TYPE_CHECKING, Protocol
 
 from airloom.digests import digest_of
-from airloom.errors import ArtifactError, CorruptBlob
-from airloom.store.objects import flat, total
+from airloom.errors import ArtifactError, CorruptBlob, FlowError
+from airloom.store import compression, frames, pickles, plain
+from airloom.store.objects import total
 from airloom.store.previews import class_name, preview, type_name
 from airloom.store.records import ArtifactRecord
 from airloom.store.unpicklable import explain
+from airloom.version import __version__
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-_SMALLEST_COMPRESSED = 4 << 10
-_LEAST_RATIO = 1.2
-_SAMPLES, _SAMPLE = 16, 16 << 10
-_ZSTD_LEVEL = 1
-
-_MAGIC = b"ALpickl1"
-_HEAD = struct.Struct("<8sQQ")
-_ALIGNED = 64
-# Shorter memory stays in the pickle: 64-byte steps and a length each would cost more than a copy.
-_OUT_OF_BAND = 4 << 10
-_SECOND_LOOK = 64 << 20
-
-_JSON_ITEMS, _JSON_DEPTH = 1000, 16
 _CONSTANT = (type(None), bool, int, float, complex, str, bytes)
+_NAME = re.compile(r"([a-z][a-z0-9_.-]*)/([1-9][0-9]*)\Z")
 
 
 class Serializer(Protocol):
     """Values of some types to bytes and back."""
 
     name: str
-    """Name and version, ``text/1``; bytes of this name can be read for ever."""
+    """Name and version, ``celsius/1``; bytes of this name can be read for ever."""
 
     def dump(self, value: object) -> Sequence[Buffer] | None:
         """Give the value's bytes in C-contiguous parts; None when it cannot keep this value exactly."""
@@ -102,22 +85,66 @@ class Loaded:
 
 
 _by_name: dict[str, Serializer] = {}
-_by_type: dict[str, Serializer] = {}
+_by_type: dict[str, tuple[Serializer, str]] = {}
+_of_airloom = {"json": 1, "bytes": 1, "arrow": 1, "pickle": 2}
+_PICKLES = (pickles.NAME, pickles.OLD)
 
 
-def register(serializer: Serializer, *types: type | str) -> None:
+def register_serializer(serializer: Serializer, *types: type | str) -> None:
     """Let a serializer save the values of exactly these types, and load what it saved.
+
+    Call it where a module is imported that every process of the run imports: the flow's own
+    file, or one that it imports. The record of each value names that module, and loading
+    imports it, so that values are also found by a client that has not.
 
     Parameters
     ----------
     serializer
-        Where its ``dump`` gives None, pickle saves the value.
+        Where its ``dump`` gives None, the value is saved as if there were no such serializer.
     types
-        Classes, or their qualified names where the package need not be imported.
+        Classes, or their qualified names where the package need not be imported
+        (``"pandas.DataFrame"``). Subclasses are not meant.
+
+    Raises
+    ------
+    FlowError
+        When the name has not the form ``name/version`` or is one of Airloom's own, or a
+        serializer of another class has it.
     """
+    # The caller's module: what is to be imported so that this call is made.
+    module = sys._getframe(1).f_globals.get("__name__", "__main__")  # noqa: SLF001 - as warnings does it
+    name = serializer.name
+    where = f"register_serializer in {module}"
+    match = _NAME.match(name)
+    if match is None or match[1] in _of_airloom:
+        raise FlowError(
+            f"{name!r} cannot be the name of a serializer",
+            where=where,
+            mend="write a name and a version, such as 'celsius/1'; "
+            f"{', '.join(_of_airloom)} are Airloom's own.",
+        )
+    # By the class's name: a module that is imported anew registers anew.
+    other = _by_name.get(name, serializer)
+    if class_name(type(other)) != class_name(type(serializer)):
+        raise FlowError(
+            f"{class_name(type(other))} and {class_name(type(serializer))} are both called {name!r}",
+            where=where,
+            mend="give each serializer a name of its own, and each form of its bytes a version.",
+        )
+    _by_name[name] = serializer
+    for cls in types:
+        _by_type[cls if isinstance(cls, str) else class_name(cls)] = serializer, f"{name}@{module}"
+
+
+def _ours(serializer: Serializer, *types: type | str) -> None:
     _by_name[serializer.name] = serializer
     for cls in types:
-        _by_type[cls if isinstance(cls, str) else class_name(cls)] = serializer
+        _by_type[cls if isinstance(cls, str) else class_name(cls)] = serializer, serializer.name
+
+
+_ours(plain.JsonSerializer(), type(None), bool, int, float, str, list, dict)
+_ours(plain.BytesSerializer(), bytes)
+_ours(frames.ArrowSerializer(), *frames.TYPES)
 
 
 def encode(name: str, value: object) -> Encoded:
@@ -134,21 +161,44 @@ def encode(name: str, value: object) -> Encoded:
         When the value, or something in it, cannot be saved.
     """
     kind = type_name(value)
-    serializer = _by_type.get(kind)
-    parts = serializer.dump(value) if serializer is not None else None
-    if serializer is None or parts is None:
-        serializer = _by_name["pickle/1"]
+    serializer, recorded = _by_type.get(kind, (None, ""))
+    parts = None if serializer is None else _dumped(serializer, name, value, kind)
+    if parts is None:
         try:
-            parts = _container(*pickled(value))
+            parts = pickles.dump(value)
         except MemoryError:
             raise
         except Exception as error:
-            raise explain(name, value, error, pickled) from error
+            raise explain(name, value, error, pickles.pickled) from error
+        return Encoded(parts, total(parts), kind, pickles.NAME, "", preview(value))
     size = total(parts)
-    smaller = _compressed(parts, size)
+    smaller = compression.compressed(parts) if size >= compression.SMALLEST else None
     if smaller is not None:
-        return Encoded(smaller, total(smaller), kind, serializer.name, "zstd", preview(value))
-    return Encoded(parts, size, kind, serializer.name, "", preview(value))
+        form, parts = smaller
+        return Encoded(parts, total(parts), kind, recorded, form, preview(value))
+    return Encoded(parts, size, kind, recorded, "", preview(value))
+
+
+def _dumped(serializer: Serializer, name: str, value: object, kind: str) -> Sequence[Buffer] | None:
+    try:
+        parts = serializer.dump(value)
+        _check(parts or ())
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ArtifactError(
+            f"self.{name} of type {kind} cannot be saved by the serializer {serializer.name!r}: "
+            f"{type(error).__name__}: {error}",
+            where=f"self.{name}",
+            mend="mend its dump, or let it give None: then the value is pickled.",
+        ) from error
+    return parts
+
+
+def _check(parts: Sequence[Buffer]) -> None:
+    for part in parts:
+        if not memoryview(part).c_contiguous:
+            raise BufferError("a part of its bytes is not C-contiguous")
 
 
 def decode(record: ArtifactRecord, fetch: Callable[[], memoryview], where: str) -> Loaded:
@@ -166,23 +216,18 @@ def decode(record: ArtifactRecord, fetch: Callable[[], memoryview], where: str) 
     Raises
     ------
     ArtifactError
-        When the value's class or a package of it is missing, or its own code fails.
+        When the value's class or a package of it is missing, or its own code fails; when a
+        newer version of Airloom saved it, or a serializer that is not known here.
     CorruptBlob
         When the bytes have not the serializer's form.
     """
-    serializer = _by_name.get(record.serializer)
-    if serializer is None:
-        raise ArtifactError(
-            f"the value was saved by the serializer {record.serializer!r}, which is not known here",
-            where=where,
-            mend="import the module that registers it, or use the version of Airloom that saved it.",
-        )
-    stored = fetch()
-    data = _decompressed(stored) if record.compression else stored
+    if record.serializer in _PICKLES:
+        return _unpickled(record, fetch, where)
+    serializer = _by_name.get(record.serializer) or _found(record, where)
+    data = _plain(record, fetch)
+    # Before the value's own code can change the memory. The record has it, unless the bytes were compressed.
+    before = digest_of([data]) if record.compression else record.digest
     try:
-        if serializer is _by_name["pickle/1"]:
-            return _loaded_pickle(record, data, fetch)
-        before = digest_of([data])
         value = serializer.load(data)
     except (MemoryError, CorruptBlob):
         raise
@@ -190,12 +235,63 @@ def decode(record: ArtifactRecord, fetch: Callable[[], memoryview], where: str) 
         raise _unloadable(record, where, error) from error
 
     def same(other: object) -> bool:
-        if _by_type.get(type_name(other)) is not serializer:
+        if _by_type.get(type_name(other), (None, ""))[0] is not serializer:
             return False
-        again = serializer.dump(other)
+        try:
+            again = serializer.dump(other)
+        except MemoryError:
+            raise
+        except Exception:
+            return False
         return again is not None and digest_of(again) == before
 
     return Loaded(value, record, same)
+
+
+def _unpickled(record: ArtifactRecord, fetch: Callable[[], memoryview], where: str) -> Loaded:
+    digest = None if record.compression else record.digest
+    data = _plain(record, fetch)
+    try:
+        value, same = pickles.load(record.serializer, data, digest, lambda: _plain(record, fetch))
+    except (MemoryError, CorruptBlob, ArtifactError):
+        raise
+    except Exception as error:
+        raise _unloadable(record, where, error) from error
+    return Loaded(value, record, same)
+
+
+def _plain(record: ArtifactRecord, fetch: Callable[[], memoryview]) -> memoryview:
+    return compression.decompressed(record.compression, fetch()) if record.compression else fetch()
+
+
+def _found(record: ArtifactRecord, where: str) -> Serializer:
+    """The user's own serializer, after importing the module that registers it."""
+    name, _, module = record.serializer.partition("@")
+    if not module:
+        match = _NAME.match(name)
+        known = _of_airloom.get(match[1] if match else "", 0)
+        newer = match is not None and int(match[2]) > known > 0
+        raise ArtifactError(
+            f"the value was saved by the serializer {name!r}, which this version of Airloom ({__version__}) "
+            "does not know",
+            where=where,
+            mend=f"it was written by a newer Airloom{'' if newer else ', or its record was changed'}: "
+            "use the version that the run's record names, or a later one.",
+        )
+    if name not in _by_name:
+        try:
+            importlib.import_module(module)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise _unloadable(record, where, error) from error
+    if name not in _by_name:
+        raise ArtifactError(
+            f"the value was saved by the serializer {name!r}, which is not registered here",
+            where=where,
+            mend=f"let the module {module!r} register it when it is imported, as it did in the run.",
+        )
+    return _by_name[name]
 
 
 def _unloadable(record: ArtifactRecord, where: str, error: Exception) -> ArtifactError:
@@ -207,288 +303,3 @@ def _unloadable(record: ArtifactRecord, where: str, error: Exception) -> Artifac
         mend = "use the code and the packages of the run that saved it."
     what = f"the value of type {record.type} cannot be loaded: {type(error).__name__}: {error}"
     return ArtifactError(what, where=where, mend=mend)
-
-
-class _JsonSerializer:
-    name = "json/1"
-
-    def dump(self, value: object) -> Sequence[Buffer] | None:
-        kind = type(value)
-        if kind is int:
-            # Python refuses to read very long numbers from text.
-            return [str(value).encode()] if _is_short(value) else None
-        if kind in (list, dict) and not _is_plain(value, 0, set()):
-            return None
-        try:
-            # Lone surrogates would come back as other text: encoding refuses them.
-            return [json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()]
-        except ValueError:
-            return None
-
-    def load(self, data: memoryview) -> object:
-        return json.loads(bytes(data))
-
-
-def _is_short(value: object) -> bool:
-    return isinstance(value, int) and -(2**63) <= value < 2**64
-
-
-def _is_plain(value: object, depth: int, seen: set[int]) -> bool:
-    """Say whether JSON keeps a value exactly: exact types, no container twice, few items."""
-    kind = type(value)
-    if kind is int:
-        return _is_short(value)
-    if value is None or kind in (bool, float, str):
-        return True
-    if kind not in (list, dict) or depth > _JSON_DEPTH or id(value) in seen:
-        return False
-    seen.add(id(value))
-    if len(value) > _JSON_ITEMS or len(seen) > _JSON_ITEMS:  # type: ignore[arg-type]
-        return False
-    if kind is list:
-        return all(_is_plain(item, depth + 1, seen) for item in value)  # type: ignore[attr-defined]
-    return all(
-        type(key) is str and _is_plain(item, depth + 1, seen)
-        for key, item in value.items()  # type: ignore[attr-defined]
-    )
-
-
-class _BytesSerializer:
-    name = "bytes/1"
-
-    def dump(self, value: object) -> Sequence[Buffer] | None:
-        return [value] if isinstance(value, bytes) else None
-
-    def load(self, data: memoryview) -> object:
-        return bytes(data)
-
-
-class _PickleSerializer:
-    name = "pickle/1"
-
-    def dump(self, value: object) -> Sequence[Buffer] | None:
-        return _container(*pickled(value))
-
-    def load(self, data: memoryview) -> object:
-        inband, buffers = _split(data)
-        return unpickled(inband, buffers)
-
-
-register(_JsonSerializer(), type(None), bool, int, float, str, list, dict)
-register(_BytesSerializer(), bytes)
-register(_PickleSerializer())
-
-
-def pickled(value: object) -> tuple[bytes, list[memoryview]]:
-    """Pickle a value; the memory of large arrays in it stays where it is."""
-    buffers: list[memoryview] = []
-
-    def keep(buffer: pickle.PickleBuffer) -> bool:
-        view = buffer.raw()
-        if view.nbytes < _OUT_OF_BAND:
-            return True
-        buffers.append(view)
-        return False
-
-    try:
-        inband = pickle.dumps(value, protocol=5, buffer_callback=keep)
-        # What plain pickle finds in __main__ is not to be found in the process that loads it.
-        if b"__main__" not in inband:
-            return inband, buffers
-    except MemoryError:
-        raise
-    except Exception:
-        cloudpickle = _cloudpickle()
-        if cloudpickle is None:
-            raise
-    else:
-        cloudpickle = _cloudpickle()
-        if cloudpickle is None:
-            return inband, buffers
-    buffers.clear()
-    return cloudpickle(value, protocol=5, buffer_callback=keep), buffers
-
-
-def unpickled(inband: memoryview, buffers: list[memoryview]) -> object:
-    """Give back what `pickled` took apart; runs whatever code the pickle names."""
-    return pickle.loads(inband, buffers=buffers)  # noqa: S301 - who can write to the store is trusted
-
-
-def _cloudpickle() -> Callable[..., bytes] | None:
-    try:
-        import cloudpickle  # type: ignore[import-untyped]
-    except ImportError:
-        return None
-    return cloudpickle.dumps  # type: ignore[no-any-return]
-
-
-def _container(inband: bytes, buffers: list[memoryview]) -> list[Buffer]:
-    head = _HEAD.pack(_MAGIC, len(buffers), len(inband)) + struct.pack(
-        f"<{len(buffers)}Q", *(view.nbytes for view in buffers)
-    )
-    parts: list[Buffer] = [head, inband]
-    end = len(head) + len(inband)
-    for view in buffers:
-        padding = -end % _ALIGNED
-        parts += (bytes(padding), view)
-        end += padding + view.nbytes
-    return parts
-
-
-def _split(data: memoryview) -> tuple[memoryview, list[memoryview]]:
-    try:
-        magic, count, length = _HEAD.unpack_from(data)
-        sizes = struct.unpack_from(f"<{count}Q", data, _HEAD.size) if count <= len(data) // 8 else ()
-    except struct.error:
-        magic, count, length, sizes = b"", 0, 0, ()
-    end = _HEAD.size + 8 * len(sizes) + length
-    inband = data[end - length : end]
-    buffers = []
-    for size in sizes:
-        end += -end % _ALIGNED
-        buffers.append(data[end : end + size])
-        end += size
-    if magic != _MAGIC or count != len(sizes) or end != len(data):
-        raise _malformed("has not the form of pickle/1")
-    return inband, buffers
-
-
-def _loaded_pickle(record: ArtifactRecord, data: memoryview, fetch: Callable[[], memoryview]) -> Loaded:
-    inband, buffers = _split(data)
-    mapped = isinstance(data.obj, mmap)
-    # Memory that is no map keeps no trace of a change: its digests are taken before anyone can make one.
-    digests = None if mapped else [digest_of([view]) for view in buffers]
-    pickle_digest = None if mapped else digest_of([inband])
-    value = unpickled(inband, buffers)
-
-    def same(other: object) -> bool:
-        try:
-            again, others = pickled(other)
-        except MemoryError:
-            raise
-        except Exception:
-            return False
-        if [view.nbytes for view in others] != [view.nbytes for view in buffers]:
-            return False
-        if digest_of([again]) != (pickle_digest or digest_of([inband])) and not _is_second_look(
-            again, record, fetch
-        ):
-            return False
-        if digests is not None:
-            return digests == [digest_of([view]) for view in others]
-        return _is_untouched(record, data, buffers, others)
-
-    return Loaded(value, record, same)
-
-
-def _is_second_look(again: bytes, record: ArtifactRecord, fetch: Callable[[], memoryview]) -> bool:
-    """Compare with the pickle of what was just loaded again.
-
-    Loading shares what was not shared, e.g. equal keys of dicts, and then the pickle of
-    the same value is another one than the stored.
-    """
-    if record.size > _SECOND_LOOK:
-        return False
-    try:
-        stored = fetch()
-        inband, buffers = _split(_decompressed(stored) if record.compression else stored)
-        return pickled(unpickled(inband, buffers))[0] == again
-    except MemoryError:
-        raise
-    except Exception:
-        return False
-
-
-def _is_untouched(
-    record: ArtifactRecord, data: memoryview, buffers: list[memoryview], others: list[memoryview]
-) -> bool:
-    from airloom.store.pages import address_of, written
-
-    spans = [(address_of(view), view.nbytes) for view in buffers]
-    if spans != [(address_of(view), view.nbytes) for view in others]:
-        return False
-    answer = written(data, spans)
-    if answer is None:
-        return digest_of([data]) == record.digest
-    return not answer
-
-
-def _compressed(parts: Sequence[Buffer], size: int) -> list[bytes] | None:
-    """Compress bytes that shrink enough; None for others, of which only a sample was tried."""
-    if size < _SMALLEST_COMPRESSED:
-        return None
-    import zstandard
-
-    if size > _SAMPLES * _SAMPLE:
-        sample = _sample([flat(part) for part in parts], size)
-        if len(zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(sample)) * _LEAST_RATIO > len(sample):
-            return None
-    compressor = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compressobj(size=size)
-    out = [piece for part in parts if (piece := compressor.compress(flat(part)))]
-    out.append(compressor.flush())
-    return out if total(out) * _LEAST_RATIO <= size else None
-
-
-def _sample(views: list[memoryview], size: int) -> bytes:
-    step = size // _SAMPLES
-    pieces: list[memoryview] = []
-    start = 0
-    for view in views:
-        at = -start % step
-        while at < len(view):
-            pieces.append(view[at : at + _SAMPLE])
-            at += step
-        start += len(view)
-    return b"".join(pieces)
-
-
-def _decompressed(stored: memoryview) -> memoryview:
-    import zstandard
-
-    try:
-        out = bytearray(zstandard.get_frame_parameters(stored[:32]).content_size)
-        filled = 0
-        with zstandard.ZstdDecompressor().stream_reader(stored) as reader, memoryview(out) as view:
-            while filled < len(out) and (count := reader.readinto(view[filled:])):
-                filled += count
-    except (zstandard.ZstdError, OverflowError) as error:
-        raise _malformed(f"cannot be decompressed: {error}") from error
-    if filled < len(out):
-        raise _malformed("is cut off")
-    return memoryview(out)
-
-
-def _malformed(what: str) -> CorruptBlob:
-    return CorruptBlob(
-        f"a saved value {what}",
-        where="its blob",
-        mend="delete the blob, and run the task that made it again.",
-    )
-
-
-def compress(data: bytes) -> bytes:
-    """Compress text such as a log."""
-    import zstandard
-
-    return zstandard.ZstdCompressor(level=3, write_checksum=True).compress(data)
-
-
-def decompress(data: bytes) -> bytes:
-    """Give back what `compress` made small.
-
-    Raises
-    ------
-    ValueError
-        When the bytes are not what `compress` gave.
-    """
-    import zstandard
-
-    # No digest vouches for these bytes: the length that they claim must reserve no memory.
-    reader = zstandard.ZstdDecompressor().decompressobj()
-    try:
-        out = reader.decompress(data)
-    except zstandard.ZstdError as error:
-        raise ValueError(str(error)) from error
-    if not reader.eof:
-        raise ValueError("the bytes end too soon")
-    return out
