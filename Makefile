@@ -21,7 +21,7 @@ demo: $(VENV)/.installed
 	$(BIN)/airloom sandbox examples/04_penguins/penguins_flow.py $(ARGS)
 
 # In two parts: the first side by side, the second around one whole Airflow.
-WHOLE = airflow or system or browser or slow or docker
+WHOLE = airflow or system or store or aws or browser or slow or docker
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n auto -m "not ($(WHOLE))" $(ARGS)

@@ -15,6 +15,8 @@ import pytest
 FLOWS = Path(__file__).parent / "flows" / "good"
 GOLDEN = Path(__file__).parent / "golden"
 
+pytest_plugins = ["support.stores", "support.aws.fixtures"]
+
 
 def pytest_configure() -> None:
     # A shell's background job ignores Ctrl-C, and so would every process that a test sends it to.

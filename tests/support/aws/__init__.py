@@ -1,0 +1,5 @@
+"""An AWS for tests: moto's server, whose Batch jobs and ECS tasks really run, as containers or as processes.
+
+``emulator.py`` starts and steers it: the fixtures ``aws`` and ``aws_docker`` of ``fixtures.py`` give one a
+session. ``python -m support.aws`` is the server; ``words.py`` holds what AWS says, and who says that it does.
+"""
