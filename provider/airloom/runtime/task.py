@@ -18,7 +18,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal
 
 from airloom.codec import Json
-from airloom.errors import AirloomError, GraphError, StepFailed, StepFailedForGood, VersionSkew
+from airloom.errors import AirloomError, StepFailed, StepFailedForGood, VersionSkew
 from airloom.flow.caught import CaughtException
 from airloom.flow.configs import ConfigValue
 from airloom.flow.current import Late, Parallel, Trigger, current
@@ -32,6 +32,7 @@ from airloom.names import indices_of, task_id
 from airloom.plan import Plan, StepPlan
 from airloom.runtime.lineage import ITEMS, Lineage, Parent, ParentSource
 from airloom.runtime.surroundings import alarm, neutral_main, variables
+from airloom.runtime.transitions import outcome
 from airloom.runtime.usage import Meter
 from airloom.settings import variable
 from airloom.sizing.catalogue import Size
@@ -163,8 +164,25 @@ class Task:
             caught = CaughtException.of(error)
             if catch.print_exception:
                 traceback.print_exception(error)
+        return self._commit(instance, parents, caught, meter)
+
+    def give_up(self, error: AirloomError) -> TaskResult:
+        """Commit what @catch promises after attempts that were killed: the exception, and no user code runs.
+
+        Raises
+        ------
+        AirloomError
+            When a parent is missing, or the store does not answer.
+        """
+        meter, parents = Meter(), self._parents()
+        return self._commit(self._instance(parents), parents, CaughtException.of(error), meter)
+
+    def _commit(
+        self, instance: FlowSpec, parents: list[Parent], caught: CaughtException | None, meter: Meter
+    ) -> TaskResult:
+        catch = self.step.catch
         try:
-            outcome = Outcome(self.step.transition.targets) if caught else self._outcome(instance)
+            taken = Outcome(self.step.transition.targets) if caught else self._outcome(instance)
             if catch is not None and catch.variable is not None:
                 setattr(instance, catch.variable, caught)
             records = self._save(instance, parents)
@@ -173,7 +191,7 @@ class Task:
         done = DoneRecord(
             finished_at=now(),
             artifacts=records,
-            outcome=outcome,
+            outcome=taken,
             usage=meter.read(),
             parents=tuple(parent.pathspec for parent in parents),
             code=self.plan.code,
@@ -184,7 +202,7 @@ class Task:
         self.datastore.commit(self.key, self.attempt, done)
         if self.cards is not None:
             self.cards.close(done)
-        return TaskResult(self.key.pathspec, self.attempt, outcome, tuple(records))
+        return TaskResult(self.key.pathspec, self.attempt, taken, tuple(records))
 
     # -- before the user's code ----------------------------------------------------------
 
@@ -334,76 +352,9 @@ class Task:
     # -- after it ------------------------------------------------------------------------
 
     def _outcome(self, instance: FlowSpec) -> Outcome:
-        taken, planned = instance._airloom.next, self.step.transition  # noqa: SLF001 - its own state
-        where = f"{self.plan.module}.py:{self.step.line}, step {self.step.name!r}"
-        if planned.kind == "end":
-            return Outcome()
-        if taken is None:
-            raise GraphError(
-                f"the step {self.step.name!r} ended without self.next()",
-                where=where,
-                mend="a return before self.next() leaves the run without a next step: end the step with it.",
-            )
-        other = taken.foreach not in (planned.variable, None) and not taken.replaced
-        if not set(taken.targets) <= set(planned.targets) or other:
-            raise GraphError(
-                f"the step {self.step.name!r} went to {', '.join(taken.targets)}, "
-                f"but its source says {', '.join(planned.targets)}",
-                where=where,
-                mend="do not build the transition at run time: write the steps out in self.next().",
-            )
-        if planned.kind == "foreach":
-            return Outcome(planned.targets, self._spread(instance, where))
-        if planned.kind == "parallel":
-            return Outcome(planned.targets, self._gang_size(taken.num_parallel, where))
-        if planned.kind == "switch":
-            return Outcome(taken.targets, choice=taken.choice)
-        return Outcome(planned.targets)
-
-    def _gang_size(self, size: object, where: str) -> int:
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-            raise GraphError(
-                f"num_parallel of {self.step.name!r} is {size!r}",
-                where=where,
-                mend="give a whole number of at least 1.",
-            )
-        return size
-
-    def _spread(self, instance: FlowSpec, where: str) -> int:
-        """Width of a foreach; what cannot be indexed later becomes a list now."""
-        taken, planned = instance._airloom.next, self.step.transition.variable or ""  # noqa: SLF001
-        name = (taken.foreach if taken is not None else None) or planned
-        try:
-            items = getattr(instance, name)
-        except AttributeError:
-            raise GraphError(
-                f"the foreach of {self.step.name!r} iterates over self.{name}, which is not set",
-                where=where,
-                mend=f"set self.{name} before self.next(), in this step or one before it.",
-            ) from None
-        if not _indexable(items):
-            try:
-                items = list(items)
-            except TypeError:
-                raise GraphError(
-                    f"the foreach of {self.step.name!r} iterates over self.{name}, "
-                    f"which is {type(items).__name__} and has no items",
-                    where=where,
-                    mend="set it to a list.",
-                ) from None
-            if hasattr(getattr(instance, name), "__next__"):
-                setattr(instance, name, items)  # an iterator is used up now, and could not be saved
-            setattr(instance, ITEMS, items)
-        elif name != planned:
-            setattr(instance, ITEMS, items)
-        width = len(items)
-        if width == 0 and not self.step.transition.allow_empty:
-            raise GraphError(
-                f"the foreach of {self.step.name!r} has nothing to iterate over: self.{name} is empty",
-                where=where,
-                mend="give it items, or write allow_empty=True to go on with the join.",
-            )
-        return width
+        return outcome(
+            self.step, instance, f"{self.plan.module}.py:{self.step.line}, step {self.step.name!r}"
+        )
 
     def _save(self, instance: FlowSpec, parents: list[Parent]) -> dict[str, ArtifactRecord]:
         state = instance._airloom  # noqa: SLF001 - its own state
@@ -494,8 +445,3 @@ def _platform() -> str:
     if "CS_GNU_LIBC_VERSION" in os.confstr_names:
         text += f"-with-{(os.confstr('CS_GNU_LIBC_VERSION') or 'libc').replace(' ', '')}"
     return text
-
-
-def _indexable(items: Any) -> bool:
-    """Say whether ``items[i]`` gives the i-th item; a dict's or a data frame's does not."""
-    return isinstance(items, (list, tuple, range, str)) or type(items).__module__.split(".")[0] == "numpy"

@@ -262,6 +262,10 @@ class Datastore(Runs):
                 return number, record
         return None
 
+    def is_done(self, key: TaskKey, attempt: int) -> bool:
+        """Say whether an attempt was committed."""
+        return self._objects.exists(f"{_attempt_key(key, attempt)}/done.json")
+
     def failed(self, key: TaskKey, attempt: int) -> FailedRecord | None:
         """Read how an attempt failed; None when it did not."""
         return self._find(f"{_attempt_key(key, attempt)}/failed.json", FailedRecord)
