@@ -38,4 +38,7 @@ _OPTIONS = (
         "/var/cache/airloom",
         "",
     ),
+    ("datastore_connection", "Connection whose credentials open the datastore.", "aws_default", ""),
+    ("store_endpoint", "URL of an object store's server that is not the cloud's own.", "https://minio:9000", ""),
+    ("store_region", "Region of an S3 datastore.", "eu-central-1", ""),
 )

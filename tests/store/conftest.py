@@ -15,13 +15,21 @@ from airloom.store.blobs import Blobs
 from airloom.store.datastore import Datastore
 from airloom.store.objects import Objects, open_objects
 
-KINDS = ("local", "local with fsync", "memory")
+KINDS = (
+    "local",
+    "local with fsync",
+    "memory",
+    *(pytest.param(kind, marks=pytest.mark.store) for kind in ("s3", "az", "gs")),
+)
 
 
 @pytest.fixture(params=KINDS)
 def objects(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
     """An empty store of each kind: what is tested with it holds for all of them."""
-    root = f"memory://{uuid4()}" if request.param == "memory" else str(tmp_path / "store")
+    if request.param in ("s3", "az", "gs"):
+        root = request.getfixturevalue(request.param)
+    else:
+        root = f"memory://{uuid4()}" if request.param == "memory" else str(tmp_path / "store")
     fsync = "true" if request.param == "local with fsync" else "false"
     return open_objects(root, Settings(datastore_root=root, fsync=fsync))
 

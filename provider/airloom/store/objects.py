@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # The classes have a method called list, which hides the type from their annotations.
 Names: TypeAlias = "list[str]"
+Entries: TypeAlias = "list[Entry]"
 
 _KEY = re.compile(r"[^./\\\0][^/\\\0]*(/[^./\\\0][^/\\\0]*)*\Z")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -88,6 +89,9 @@ class Objects(Protocol):
     def size(self, key: str) -> int:
         """Count an object's bytes; NotFound when there is none."""
 
+    def entry(self, key: str) -> Entry:
+        """Describe an object; NotFound when there is none."""
+
     def list(self, prefix: str = "", start_after: str = "") -> Iterator[str]:
         """Give the keys below the folder ``prefix`` lazily, sorted, those after ``start_after``."""
 
@@ -96,6 +100,9 @@ class Objects(Protocol):
 
     def children(self, prefix: str = "") -> Names:
         """Give the names directly below the folder ``prefix``, sorted."""
+
+    def folder(self, prefix: str = "") -> tuple[Entries, Names]:
+        """Give the objects directly below the folder ``prefix``, and the names of the folders there."""
 
     def delete(self, key: str) -> None:
         """Remove an object; nothing happens when there is none."""
@@ -204,6 +211,10 @@ class MemoryObjects:
     def size(self, key: str) -> int:
         return len(self.get(key))
 
+    def entry(self, key: str) -> Entry:
+        with self._lock:
+            return Entry(key, self.size(key), self._written[key])
+
     def list(self, prefix: str = "", start_after: str = "") -> Iterator[str]:
         folder = f"{check_key(prefix)}/" if prefix else ""
         yield from sorted(key for key in tuple(self._held) if key.startswith(folder) and key > start_after)
@@ -218,6 +229,12 @@ class MemoryObjects:
     def children(self, prefix: str = "") -> Names:
         skipped = len(prefix) + 1 if prefix else 0
         return sorted({key[skipped:].split("/", 1)[0] for key in self.list(prefix)})
+
+    def folder(self, prefix: str = "") -> tuple[Entries, Names]:
+        skipped = len(prefix) + 1 if prefix else 0
+        every = list(self.entries(prefix))
+        folders = {entry.key[skipped:].split("/", 1)[0] for entry in every if "/" in entry.key[skipped:]}
+        return [entry for entry in every if "/" not in entry.key[skipped:]], sorted(folders)
 
     def delete(self, key: str) -> None:
         with self._lock:
@@ -235,12 +252,12 @@ class MemoryObjects:
 
 
 def open_objects(url: str, settings: Settings) -> Objects:
-    """Open a store by a folder's path, a ``file://`` URL, or ``memory://name``.
+    """Open a store by a folder's path, a ``file://`` URL, ``memory://name``, or a remote store's URL.
 
     Raises
     ------
     SettingsError
-        When the URL is of a kind that this version does not offer.
+        When the URL is of a kind that there is not, or cannot be read.
     """
     scheme = match[1].lower() if (match := _URL.match(url)) else ""
     if scheme == "memory":
@@ -256,11 +273,11 @@ def open_objects(url: str, settings: Settings) -> Objects:
             )
         path = unquote(parts.path)
     elif scheme:
-        raise SettingsError(
-            f"{url!r} is a remote object store, and this version of Airloom offers none",
-            where=variable("datastore_root"),
-            mend="write a folder, for several machines one that all of them mount, e.g. /mnt/shared/airloom.",
-        )
+        # Only here: the cloud's client is 15 MB, and most programs of a local store never need it.
+        from airloom.store.remote import RemoteObjects
+        from airloom.store.urls import parse
+
+        return RemoteObjects(parse(url), settings)
     if not path:
         raise SettingsError(
             "the store has no folder", where=variable("datastore_root"), mend="write a folder, e.g. .airloom."
