@@ -122,16 +122,20 @@ _STATUS: Sequence[tuple[str, FailureKind]] = (
 _WHATEVER: Sequence[tuple[str, FailureKind]] = (
     (r"outofmemory", FailureKind.OUT_OF_MEMORY),
     (r"cannotpull|imagepull|pull access denied|manifest (for .* not found|unknown)", FailureKind.IMAGE_PULL),
-    (r"dockertimeout|containerruntimetimeout|timeout waiting for|internalerror", FailureKind.LOST_HOST),
+    (r"dockertimeout|runtimetimeout|timeout waiting for|internalerror|cannotinspect", FailureKind.LOST_HOST),
     (r"unexpected ec2 error|network interface provision|^AGENT\b", FailureKind.LOST_HOST),
     (r"terminationnotice|performing maintenance|task retirement", FailureKind.LOST_HOST),
     (r"resourceinitialization|cannotstartcontainer|cannotcreatecontainer", FailureKind.START_FAILED),
-    (r"cannotcreatevolume|containerruntimeerror|taskfailedtostart", FailureKind.START_FAILED),
+    (
+        r"cannotcreatevolume|containerruntimeerror|taskfailedtostart|overrides length",
+        FailureKind.START_FAILED,
+    ),
     (r"failed container health checks|failed elb health checks", FailureKind.USER_CODE),
 )
 _HOPELESS = (
     r"not found|no such (image|file)|manifest unknown|does not exist|invalid reference|access denied|"
-    r"accessdenied|not authorized|unauthorized|executable file|no matching manifest|exec format error"
+    r"accessdenied|not authorized|unauthorized|executable file|no matching manifest|exec format error|"
+    r"overrides length"
 )
 
 
