@@ -107,8 +107,8 @@ class ForkingExecutor:
         self._plan = plan
         self._where = Place(str(file))
         self._datastore = Datastore.open(settings)
-        setup = nursery.Setup(str(file.resolve()), plan.flow, plan.digest, settings)
-        self._send(nursery.encode(setup))
+        setup = nursery.Setup(str(file.resolve()), plan.flow, settings)
+        self._send(nursery.encode(setup) + plan.to_bytes() + b"\n")
 
     def submit(self, request: TaskRequest) -> None:
         """Start a task.
@@ -140,7 +140,8 @@ class ForkingExecutor:
 
     def _send(self, message: bytes, descriptors: Iterable[int] = ()) -> None:
         try:
-            socket.send_fds(self._link, [message], list(descriptors))
+            sent = socket.send_fds(self._link, [message], list(descriptors))
+            self._link.sendall(message[sent:])
         except BrokenPipeError:
             raise self._gone() from None
 

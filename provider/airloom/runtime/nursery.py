@@ -1,10 +1,10 @@
 """A process that has the flow loaded and forks one child a task: milliseconds, not an interpreter each.
 
 It is started by `runtime.local`, speaks with it over a socket, and runs no thread, so that
-forking is safe. (The forkserver of the standard library does not put the flow's folder on
-its path before it preloads, in no version from 3.10 to 3.13.)
+forking is safe: it never reads the store, whose client may have threads. (The forkserver of the
+standard library does not put the flow's folder on its path before it preloads, in no version from 3.10 to 3.13.)
 
-Messages are JSON lines. To the nursery: first a `Setup`, then a `TaskRequest` with its
+Messages are JSON lines. To the nursery: first a `Setup` and the plan, then a `TaskRequest` with its
 number and two descriptors for the child's output, or ``{"stop": signal}`` for all children.
 From it: ``{"ready": true}`` or ``{"error": ...}``, then for each child ``{"number", "pid"}``
 and at its end ``{"number", "pid", "status", "peak_memory_mib", "cpu_s"}``.
@@ -48,7 +48,6 @@ class Setup:
 
     file: str
     flow: str
-    plan: str
     settings: Settings
 
 
@@ -233,14 +232,18 @@ def main() -> int:
     """Serve one local run; the socket's descriptor is the only argument."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     link = socket.socket(fileno=int(sys.argv[1]))
-    received = link.recv(_MESSAGE)
-    if not received:
-        return 0  # the flow could not be compiled
-    setup = codec.loads(Setup, received)
+    received = b""
+    while received.count(b"\n") < 2:
+        data = link.recv(_MESSAGE)
+        if not data:
+            return 0  # the flow could not be compiled
+        received += data
+    first, second, _ = received.split(b"\n")
+    setup = codec.loads(Setup, first)
     sys.argv[:] = [setup.file]
     try:
         datastore = Datastore.open(setup.settings)
-        plan = datastore.plan(setup.flow, setup.plan)
+        plan = Plan.from_bytes(second)
         with _noting_seeds() as seeded:
             flow = import_flow(Path(setup.file), setup.flow)
     except AirloomError as error:

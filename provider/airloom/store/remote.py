@@ -28,7 +28,7 @@ from obstore import exceptions as refusals
 
 from airloom.errors import AirloomError, NotFound, SettingsError, StoreError, StoreUnavailable
 from airloom.settings import Settings, variable
-from airloom.store.access import DEFAULTS
+from airloom.store.access import DEFAULTS, preload
 from airloom.store.clients import FIRST_PAUSE_S, LONGEST_PAUSE_S, Clients, make, stay_in_one_process
 from airloom.store.network_errors import is_conflict, is_no_bucket, status, translate
 from airloom.store.objects import REFRESHED_S, Entries, Entry, Names, check_key, flat, missing, total
@@ -78,6 +78,7 @@ class RemoteObjects:
         self._made: Clients | None = None
         self._creates: bool | None = None
         self._answered = False
+        preload(location)
 
     def __repr__(self) -> str:
         return f"RemoteObjects({self.root!r})"
