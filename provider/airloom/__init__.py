@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from airloom.flow.mutators import FlowMutator, MutableFlow, MutableStep, StepMutator
     from airloom.flow.user_decorators import USER_SKIP_STEP, UserStepDecorator, user_step_decorator
     from airloom.runner import DeployedFlow, Deployer, NBRunner, Runner
+    from airloom.store.serializers import Serializer, register_serializer
 
 __all__ = [
     "USER_SKIP_STEP",
@@ -50,6 +51,7 @@ __all__ = [
     "Parameter",
     "Run",
     "Runner",
+    "Serializer",
     "Step",
     "StepMutator",
     "Task",
@@ -69,6 +71,7 @@ __all__ = [
     "namespace",
     "parallel",
     "project",
+    "register_serializer",
     "resources",
     "retry",
     "schedule",
@@ -93,6 +96,7 @@ _CLIENT = (
 )
 _MUTATORS = ("FlowMutator", "MutableFlow", "MutableStep", "StepMutator")
 _RUNNERS = ("DeployedFlow", "Deployer", "NBRunner", "Runner")
+_SERIALIZERS = ("Serializer", "register_serializer")
 _OF_USERS = ("USER_SKIP_STEP", "UserStepDecorator", "user_step_decorator")
 
 
@@ -110,6 +114,10 @@ def __getattr__(name: str) -> Any:
         from airloom import runner
 
         return getattr(runner, name)
+    if name in _SERIALIZERS:
+        from airloom.store import serializers
+
+        return getattr(serializers, name)
     if name in _OF_USERS:
         from airloom.flow import user_decorators
 

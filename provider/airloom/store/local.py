@@ -17,6 +17,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import stat
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from airloom.errors import NotFound, StoreError, StoreUnavailable
 from airloom.settings import variable
-from airloom.store.objects import Entry, Names, check_key, flat, missing, total
+from airloom.store.objects import Entries, Entry, Names, check_key, flat, missing, total
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -36,6 +37,7 @@ _Entries: TypeAlias = "list[tuple[str, bool]]"
 
 _CHUNK = 8 << 20
 _AT_ONCE = 1 << 20
+_RESERVED = 16 << 20
 # A map keeps a file descriptor open, and a process may have 1024 of them by default.
 _MOST_MAPS = 256
 _TRIES = 100
@@ -60,6 +62,8 @@ class LocalObjects:
         self._tmp = f"{self._root}/.tmp"
         self._fsync = fsync
         self._maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+        # Folders whose own names are on the disk, for sure.
+        self._lasting: set[str] = set()
 
     @property
     def root(self) -> str:
@@ -127,9 +131,15 @@ class LocalObjects:
         return self._size(key) is not None
 
     def size(self, key: str) -> int:
+        return self.entry(key).size
+
+    def entry(self, key: str) -> Entry:
         path = self._path(key)
         with self._told(key, "read"):
-            return os.stat(path).st_size
+            found = os.stat(path)
+        if stat.S_ISDIR(found.st_mode):
+            raise missing(path)
+        return Entry(key, found.st_size, found.st_mtime)
 
     def list(self, prefix: str = "", start_after: str = "") -> Iterator[str]:
         for name, is_folder in self._entries(prefix):
@@ -149,6 +159,16 @@ class LocalObjects:
     def children(self, prefix: str = "") -> Names:
         return sorted(name for name, _ in self._entries(prefix))
 
+    def folder(self, prefix: str = "") -> tuple[Entries, Names]:
+        found = self._entries(prefix)
+        below = f"{prefix}/" if prefix else ""
+        objects: Entries = []
+        for name, is_folder in found:
+            if not is_folder:
+                with suppress(NotFound):  # deleted since
+                    objects.append(self.entry(f"{below}{name}"))
+        return objects, [name for name, is_folder in found if is_folder]
+
     def delete(self, key: str) -> None:
         path = self._path(key)
         with self._told(key, "deleted"), suppress(FileNotFoundError):
@@ -161,6 +181,17 @@ class LocalObjects:
     def delete_many(self, keys: Iterable[str]) -> None:
         for key in keys:
             self.delete(key)
+
+    def tidy(self, before: float) -> int:
+        size = 0
+        with self._told(".tmp", "tidied"), suppress(FileNotFoundError), os.scandir(self._tmp) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):
+                    found = entry.stat(follow_symlinks=False)
+                    if found.st_mtime < before:
+                        os.unlink(entry.path)
+                        size += found.st_size
+        return size
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{check_key(key)}"
@@ -214,6 +245,8 @@ class LocalObjects:
             fd = os.open(path, flags, 0o666)
         try:
             try:
+                if (size := total(parts)) >= _RESERVED:
+                    _reserve(fd, size)
                 _write(fd, parts, stop)
                 if self._fsync:
                     os.fsync(fd)
@@ -241,15 +274,25 @@ class LocalObjects:
                     move(staged, path)
                     break
                 # Whoever deletes the last file of a folder takes it away, perhaps right now.
+                self._lasting.clear()
                 with suppress(FileNotFoundError):
                     os.makedirs(os.path.dirname(path), exist_ok=True)
             else:
                 move(staged, path)
             if self._fsync:
-                _sync_folder(os.path.dirname(path))
+                self._sync(os.path.dirname(path))
         except BaseException:
             _discard(staged)
             raise
+
+    def _sync(self, folder: str) -> None:
+        """Force a folder's list of names to the disk, and once those of the folders above it."""
+        _sync_folder(folder)
+        while folder not in self._lasting and len(folder) > len(self._root):
+            above = os.path.dirname(folder)
+            _sync_folder(above)
+            self._lasting.add(folder)
+            folder = above
 
     def _put_while_named(self, parts: Sequence[Buffer], name: Callable[[], str]) -> bool:
         from concurrent.futures import ThreadPoolExecutor
@@ -304,6 +347,22 @@ def _write(fd: int, parts: Sequence[Buffer], stop: threading.Event | None) -> No
                 piece = piece[os.write(fd, piece) :]
 
 
+def _reserve(fd: int, size: int) -> None:
+    """Ask for all of a file's room at once.
+
+    The system then has less to do for each page, and a full disk is told before anything is
+    written. Not by os.posix_fallocate: where a file system cannot do it, that writes to each block.
+    """
+    import ctypes
+
+    reserve = getattr(ctypes.CDLL(None, use_errno=True), "fallocate", None)
+    if reserve is None or ctypes.sizeof(ctypes.c_void_p) < 8:
+        return
+    reserve.argtypes = ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64
+    if reserve(fd, 0, 0, size) and (number := ctypes.get_errno()) in _FULL:
+        raise OSError(number, os.strerror(number))
+
+
 def _discard(path: str) -> None:
     with suppress(OSError):
         os.unlink(path)
@@ -317,7 +376,9 @@ def _sync_folder(path: str) -> None:
         os.close(fd)
 
 
+_FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
 _MENDS: dict[int, str] = {
+    errno.EFBIG: "raise the limit on the size of a file (ulimit -f), or choose another file system",
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room on the disk, or choose another folder"),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "give this user the right to the folder"),
     **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "a file stands where a folder is needed: move it away"),

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Protocol
 from airloom.digests import digest_of
 from airloom.errors import ArtifactError, CorruptBlob, FlowError
 from airloom.store import compression, frames, pickles, plain
-from airloom.store.objects import total
+from airloom.store.objects import flat, total
 from airloom.store.previews import class_name, preview, type_name
 from airloom.store.records import ArtifactRecord
 from airloom.store.unpicklable import explain
@@ -182,7 +182,7 @@ def encode(name: str, value: object) -> Encoded:
 def _dumped(serializer: Serializer, name: str, value: object, kind: str) -> Sequence[Buffer] | None:
     try:
         parts = serializer.dump(value)
-        _check(parts or ())
+        return None if parts is None else [_bytes_of(part) for part in parts]
     except MemoryError:
         raise
     except Exception as error:
@@ -192,13 +192,14 @@ def _dumped(serializer: Serializer, name: str, value: object, kind: str) -> Sequ
             where=f"self.{name}",
             mend="mend its dump, or let it give None: then the value is pickled.",
         ) from error
-    return parts
 
 
-def _check(parts: Sequence[Buffer]) -> None:
-    for part in parts:
-        if not memoryview(part).c_contiguous:
-            raise BufferError("a part of its bytes is not C-contiguous")
+def _bytes_of(part: Buffer) -> Buffer:
+    if isinstance(part, bytes):
+        return part
+    if not memoryview(part).c_contiguous:
+        raise BufferError("a part of its bytes is not C-contiguous")
+    return flat(part)
 
 
 def decode(record: ArtifactRecord, fetch: Callable[[], memoryview], where: str) -> Loaded:
@@ -243,7 +244,7 @@ def decode(record: ArtifactRecord, fetch: Callable[[], memoryview], where: str) 
             raise
         except Exception:
             return False
-        return again is not None and digest_of(again) == before
+        return again is not None and digest_of(map(_bytes_of, again)) == before
 
     return Loaded(value, record, same)
 
