@@ -118,6 +118,7 @@ _STATUS: Sequence[tuple[str, FailureKind]] = (
         FailureKind.NEVER_STARTED,
     ),
     (r"scaling activity initiated by|dependent job failed|stopped by user", FailureKind.CANCELLED),
+    (r"failed (container|elb) health checks", FailureKind.USER_CODE),
 )
 _WHATEVER: Sequence[tuple[str, FailureKind]] = (
     (r"outofmemory", FailureKind.OUT_OF_MEMORY),
@@ -130,7 +131,6 @@ _WHATEVER: Sequence[tuple[str, FailureKind]] = (
         r"cannotcreatevolume|containerruntimeerror|taskfailedtostart|overrides length",
         FailureKind.START_FAILED,
     ),
-    (r"failed container health checks|failed elb health checks", FailureKind.USER_CODE),
 )
 _HOPELESS = (
     r"not found|no such (image|file)|manifest unknown|does not exist|invalid reference|access denied|"
@@ -230,11 +230,12 @@ def of_process(exit_code: int | None, told: str = "") -> Failure | None:
     if exit_code is None:
         return _made(FailureKind.UNKNOWN, told or "nothing is known about its end")
     code = 128 - exit_code if exit_code < 0 else exit_code
-    if re.search(r"\bMemoryError\b", told):
-        return _made(FailureKind.OUT_OF_MEMORY, told)
+    reason = _line(told, _exit(code))
+    if re.search(r"MemoryError\b", told):
+        return _made(FailureKind.OUT_OF_MEMORY, reason)
     if code in (128 + signal.SIGTERM, 128 + signal.SIGINT, 128 + signal.SIGHUP):
-        return _made(FailureKind.CANCELLED, _line(told, _exit(code)))
-    return _failure(None, code, told, "")
+        return _made(FailureKind.CANCELLED, reason)
+    return _made(_kind_of(code) or FailureKind.UNKNOWN, reason)
 
 
 def of_exception(error: BaseException) -> Failure:
