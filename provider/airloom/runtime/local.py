@@ -245,8 +245,7 @@ class ForkingExecutor:
     ) -> tuple[int | None, DoneRecord | None]:
         """Save the log of the attempt, and how it ended where it could not say so itself."""
         key = TaskKey(self._plan.flow, child.request.run, child.request.step, child.request.task)
-        attempt = max(self._datastore.attempts(key), default=-1)
-        done = _committed(self._datastore, key, attempt) if attempt >= 0 else None
+        attempt, done = self._datastore.last_attempt(key)
         committed = status == 0 and done is not None
         if attempt < 0 or not (committed or self._datastore.begin(key, attempt).pid == child.pid):
             return None, None  # it was ended before it could claim one

@@ -266,6 +266,14 @@ class Datastore(Runs):
         """Say whether an attempt was committed."""
         return self._objects.exists(f"{_attempt_key(key, attempt)}/done.json")
 
+    def last_attempt(self, key: TaskKey) -> tuple[int, DoneRecord | None]:
+        """Give the highest attempt that was begun, -1 when none was, and what it committed."""
+        for number in reversed(self._numbers(key)):
+            done = self._find(f"{_attempt_key(key, number)}/done.json", DoneRecord)
+            if done is not None or self._objects.exists(f"{_attempt_key(key, number)}/begin.json"):
+                return number, done
+        return -1, None
+
     def failed(self, key: TaskKey, attempt: int) -> FailedRecord | None:
         """Read how an attempt failed; None when it did not."""
         return self._find(f"{_attempt_key(key, attempt)}/failed.json", FailedRecord)
