@@ -15,27 +15,33 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from airloom.codec import Json
-from airloom.errors import AirloomError, StepFailed, StepFailedForGood, VersionSkew
+from airloom.errors import AirloomError, SizeError, StepFailed, StepFailedForGood, VersionSkew
+from airloom.failures import FailureKind, of_exception
 from airloom.flow.caught import CaughtException
 from airloom.flow.configs import ConfigValue
-from airloom.flow.current import Late, Parallel, Trigger, current
+from airloom.flow.current import Late, current
 from airloom.flow.declarations import config_attributes, step_declaration
 from airloom.flow.files import IncludeFile
 from airloom.flow.finishing import finish
 from airloom.flow.parameters import parameters_of
 from airloom.flow.spec import FlowSpec, Input, Inputs, Source, TaskState
 from airloom.flow.user_decorators import wrappers
-from airloom.names import indices_of, task_id
-from airloom.plan import Plan, StepPlan
+from airloom.names import indices_of
+from airloom.plan import Plan, SizeName, StepPlan
+from airloom.runtime import sizes
+from airloom.runtime.facts import facts_of
+from airloom.runtime.limits import Limit, limited, ran_out
 from airloom.runtime.lineage import ITEMS, Lineage, Parent, ParentSource
 from airloom.runtime.surroundings import alarm, neutral_main, variables
 from airloom.runtime.transitions import outcome
 from airloom.runtime.usage import Meter
 from airloom.settings import variable
 from airloom.sizing.catalogue import Size
+from airloom.sizing.learning import Grown
+from airloom.sizing.recovery import GROWN
 from airloom.store.datastore import Datastore, TaskKey
 from airloom.store.records import (
     ArtifactRecord,
@@ -46,14 +52,10 @@ from airloom.store.records import (
     Outcome,
     RunRecord,
 )
-from airloom.store.tags import namespace_of
 
 if TYPE_CHECKING:
     from airloom.cards.saving import TaskCards
     from airloom.runtime.secrets import Backend
-
-
-Limit = Literal["none", "group", "process"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +65,9 @@ class TaskRequest:
     ``retry_count`` counts from 0; ``last_try`` makes @catch take effect; ``origin`` holds the
     scheduler's own ids; ``generation`` counts how often it was told to run a finished task anew;
     ``attempt`` is the number of the one that was claimed for it already, None when it claims one;
-    ``size`` is what the scheduler gave it, None when the task finds out by itself (`runtime.sizes`);
-    ``limit`` says whether memory is held to that size here: in a control group where there can be one
-    (only for a process of its own), or by what the process may allocate;
+    ``size`` is what the scheduler gave it, None when the task finds out by itself what it begins with;
+    ``last_size``: no larger one follows when memory runs out; ``limit`` says how this machine holds the
+    task to it (`runtime.limits`); without ``apply_sizes`` what was learned is only noted;
     without ``alarm`` no @timeout is kept, for a debugger.
     """
 
@@ -77,7 +79,9 @@ class TaskRequest:
     generation: int = 0
     attempt: int | None = None
     size: Size | None = None
+    last_size: bool = True
     limit: Limit = "none"
+    apply_sizes: bool = True
     alarm: bool = True
     origin: dict[str, Json] = field(default_factory=dict)
 
@@ -108,6 +112,8 @@ class Task:
         request: TaskRequest,
         user_errors: tuple[type[BaseException], ...] = (),
         secret_backends: Mapping[str, Backend] | None = None,
+        *,
+        claim: bool = True,
     ) -> None:
         self.datastore = datastore
         self.plan = plan
@@ -122,6 +128,12 @@ class Task:
         self._user_errors: tuple[type[BaseException], ...] = (Exception, SystemExit, *user_errors)
         self._secret_backends = secret_backends
         self.round = self.lineage.round(self.step, self.indices, request.generation)
+        self.size, self._last_size = request.size, request.last_size
+        self._size_error: SizeError | None = None
+        if not claim:
+            return
+        if self.size is None:
+            self._find_size()
         self.attempt = datastore.claim(self.key, self._begin) if request.attempt is None else request.attempt
         self.cards = self._cards()
 
@@ -135,7 +147,40 @@ class Task:
             request.generation,
             self.round.number,
             request.origin,
+            self.size,
         )
+
+    def first_size(self, *, limited: bool) -> Size | None:
+        """Size of the first attempt.
+
+        Raises
+        ------
+        SizeError
+            When a function of the flow gives none.
+        """
+        needs, parents = self.step.resources, self._parents
+        seen = parents() if needs.computed or (limited and needs.learned) else []
+        computed: dict[SizeName, float] = {}
+        if needs.computed:
+            inputs = None if self.step.joins is None else self._inputs(seen)
+            computed = sizes.computed_sizes(self.flow, self.step, self._instance(seen), inputs)
+        return sizes.first_size(
+            self.datastore,
+            self.key,
+            self.step,
+            limited=limited,
+            input_bytes=_bytes_of(seen),
+            computed=computed,
+            apply=self.request.apply_sizes,
+        )
+
+    def _find_size(self) -> None:
+        held = self.request.limit != "none"
+        try:
+            self.size = self.first_size(limited=held)
+        except SizeError as error:
+            self._size_error = error  # raised when the attempt has begun, so that it is on record
+        self._last_size = not held or sizes.is_last(self.step, (), self.size)
 
     def run(self) -> TaskResult:
         """Run the step once and commit what it leaves.
@@ -149,6 +194,7 @@ class Task:
         """
         meter = Meter()
         parents = self._parents()
+        meter.input_bytes = _bytes_of(parents)
         try:
             instance = self._instance(parents)
         except Exception as error:
@@ -159,7 +205,7 @@ class Task:
                 self._call(instance, parents)
         except self._user_errors as error:
             _forget_our_frames(error)
-            if catch is None or not (self.request.last_try or self._is_final(error)):
+            if catch is None or not self._is_last(error):
                 raise self._failed(error, instance, parents, meter) from error
             caught = CaughtException.of(error)
             if catch.print_exception:
@@ -198,8 +244,10 @@ class Task:
             python=platform.python_version(),
             platform=_platform(),
             caught=None if caught is None else _error_record(caught),
+            size=self.size,
         )
         self.datastore.commit(self.key, self.attempt, done)
+        self._remember(self.size)
         if self.cards is not None:
             self.cards.close(done)
         return TaskResult(self.key.pathspec, self.attempt, taken, tuple(records))
@@ -220,6 +268,8 @@ class Task:
         return self.lineage.parents(self.step, self.indices)
 
     def _instance(self, parents: list[Parent]) -> FlowSpec:
+        if self._size_error is not None:
+            raise self._size_error
         instance = self.flow(use_cli=False)
         inherited: dict[str, Source] = {}
         if self.step.joins is None:
@@ -244,10 +294,12 @@ class Task:
         """Set what holds only while the user's code runs: current, variables, __main__, the alarm."""
         with ExitStack() as stack:
             folder = Late(lambda: stack.enter_context(tempfile.TemporaryDirectory(prefix="airloom-")))
-            current.enter(self._facts(folder))
+            current.enter(facts_of(self, folder))
             stack.callback(current.leave)
             stack.enter_context(variables({**self._store(), **self.step.variables, **self._secrets()}))
             stack.enter_context(neutral_main())
+            memory_mib = None if self.size is None else self.size.memory_mib
+            stack.enter_context(limited(self.request.limit, memory_mib))
             if self.step.timeout_s is not None and self.request.alarm:
                 stack.enter_context(alarm(self.step.timeout_s, self.key.pathspec))
             yield
@@ -274,65 +326,20 @@ class Task:
             )
         )
 
-    def _facts(self, folder: Late) -> dict[str, Any]:
-        record = self.run_record
-        return {
-            "flow_name": self.plan.flow,
-            "run_id": record.run,
-            "step_name": self.step.name,
-            "task_id": self.request.task,
-            "retry_count": self.request.retry_count,
-            "origin_run_id": record.resumed_from,
-            "pathspec": self.key.pathspec,
-            "namespace": namespace_of(record),
-            "username": record.user,
-            "tags": frozenset(record.tags),
-            "tempdir": folder,
-            "parameter_names": [*self.plan.configs, *(one.name for one in self.plan.parameters)],
-            "graph": self.plan,
-            **self._gang(),
-            **({} if self.cards is None else {"card": self.cards.current}),
-            **self._deployment(),
-        }
-
-    def _deployment(self) -> dict[str, Any]:
-        """Facts about the project, and about the events that started the run."""
-        facts: dict[str, Any] = {}
-        project = self.plan.project
-        if project is not None:
-            facts |= {
-                "project_name": project.name,
-                "branch_name": project.branch,
-                "is_production": project.production,
-                "is_user_branch": project.branch.startswith("user."),
-                "project_flow_name": self.plan.dag_id,
-            }
-        events = self.run_record.origin.get("events")
-        if isinstance(events, list) and events:
-            facts["trigger"] = Trigger.of(events)
-        return facts
-
-    def _gang(self) -> dict[str, Any]:
-        around = self.step.foreaches
-        if not around or self.plan.step(around[-1]).transition.kind != "parallel":
-            return {}
-        split = self.lineage.committed(around[-1], self.indices[:-1])
-        control = TaskKey(self.key.flow, self.key.run, self.key.step, task_id((*self.indices[:-1], 0)))
-        # All nodes are processes of one machine: the local one, or the Airflow worker.
-        nodes = split.done.outcome.cardinality or 0
-        return {"parallel": Parallel("127.0.0.1", nodes, self.indices[-1], control.task)}
-
     def _call(self, instance: FlowSpec, parents: list[Parent]) -> None:
         method = getattr(instance, self.step.name)
         if self.step.joins is None:
             self._call_wrapped(instance, method, None)
             return
+        self._call_wrapped(instance, method, self._inputs(parents))
+
+    def _inputs(self, parents: list[Parent]) -> Inputs:
         branches = []
         for parent in parents:
             step = self.plan.step(parent.key.step)
             levels = self.lineage.stack(step, parent.indices)
             branches.append(Input(step.name, ParentSource(parent), levels))
-        self._call_wrapped(instance, method, Inputs(branches))
+        return Inputs(branches)
 
     def _call_wrapped(self, instance: FlowSpec, method: Callable[..., Any], inputs: Inputs | None) -> None:
         around = wrappers(step_declaration(method))
@@ -381,6 +388,24 @@ class Task:
             fresh |= {name: getattr(self.flow, name) for name in self.plan.constants}
         return records | self.datastore.save_artifacts(fresh)
 
+    def _remember(self, size: Size | None) -> None:
+        if size is None or size.why != GROWN or size.memory_mib is None or size.grown_from_mib is None:
+            return
+        grown = Grown(size.grown_from_mib, size.memory_mib, self.key.run)
+        self.datastore.note_growth(self.key.flow, self.key.step, grown)
+
+    def _kind(self, error: BaseException) -> FailureKind:
+        if ran_out(self.request.limit):
+            return FailureKind.OUT_OF_MEMORY  # a process that the step had started was killed
+        return of_exception(error).kind
+
+    def _is_last(self, error: BaseException) -> bool:
+        """Say whether no other attempt follows after this failure."""
+        held = self.request.limit != "none" or self.request.size is not None
+        if held and self._kind(error) is FailureKind.OUT_OF_MEMORY:
+            return self._last_size
+        return self.request.last_try or self._is_final(error)
+
     def _is_final(self, error: BaseException) -> bool:
         """Say whether @retry names exceptions, and this is none of them."""
         wanted = self.step.retry.on
@@ -396,8 +421,11 @@ class Task:
             partial = {}
         what = _error_record(CaughtException.of(error))
         names = tuple(parent.pathspec for parent in parents)
-        final = self._is_final(error)
-        record = FailedRecord(now(), what, meter.read(), partial, names, self.plan.code, final)
+        kind = self._kind(error)
+        final = kind is not FailureKind.OUT_OF_MEMORY and self._is_final(error)
+        record = FailedRecord(
+            now(), what, meter.read(), partial, names, self.plan.code, final, kind.value, self.size
+        )
         self.datastore.fail(self.key, self.attempt, record)
         if self.cards is not None:
             self.cards.close(record)
@@ -408,6 +436,30 @@ class Task:
             where=f"{self.key.pathspec}, attempt {self.attempt}",
             mend="see the traceback above; `airloom logs` shows it again.",
         )
+
+
+def first_size(
+    datastore: Datastore, plan: Plan, request: TaskRequest, load: Callable[[], type[FlowSpec]]
+) -> Size | None:
+    """Size that a job for a task begins with; the flow is loaded only where its code or inputs decide.
+
+    Raises
+    ------
+    SizeError
+        When a function of the flow gives none.
+    """
+    step = plan.step(request.step)
+    if step.resources.computed or step.resources.learned:
+        return Task(datastore, plan, load(), request, claim=False).first_size(limited=True)
+    key = TaskKey(plan.flow, request.run, request.step, request.task)
+    apply = request.apply_sizes
+    return sizes.first_size(datastore, key, step, limited=True, input_bytes=0, computed={}, apply=apply)
+
+
+def _bytes_of(parents: list[Parent]) -> int:
+    """Size of all artifacts that a task can read, each counted once."""
+    found = {one.digest: one.size for parent in parents for one in parent.artifacts.values()}
+    return sum(found.values())
 
 
 def _forget_our_frames(error: BaseException) -> None:

@@ -6,6 +6,7 @@ import resource
 import sys
 import time
 
+from airloom.runtime import groups
 from airloom.store.records import Usage
 
 _KIB = 1024 if sys.platform != "darwin" else 1  # ru_maxrss counts KiB on Linux, bytes on macOS
@@ -18,14 +19,23 @@ class Meter:
     def __init__(self) -> None:
         self._wall = time.monotonic()
         self._cpu = _cpu_s()
+        self.input_bytes = 0
 
     def read(self) -> Usage:
-        """Usage since the meter was made; the peak is that of the process and its children."""
+        """Usage since the meter was made.
+
+        The peak is the larger of what the process itself, and the largest of its children, held in
+        memory; where the process is alone in a control group, as in a container, all of them together.
+        """
         peak = max(peak_mib(resource.getrusage(who)) for who in _PROCESSES)
+        group = groups.own_group()
+        if group is not None and groups.is_alone(group):
+            peak = max(peak, group.peak_mib() or 0.0)
         return Usage(
             peak_memory_mib=peak,
             cpu_s=round(_cpu_s() - self._cpu, 3),
             wall_s=round(time.monotonic() - self._wall, 3),
+            input_bytes=self.input_bytes,
         )
 
 

@@ -22,12 +22,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from airloom.failures import FailureKind
 from airloom.plan import Platform, StepPlan
-from airloom.sizing.catalogue import declared, most_memory_mib, platform_of
+from airloom.sizing.catalogue import Size, declared, most_memory_mib, platform_of
 
 Budget = Literal["retry", "growth", "reclaim", "loss", "none"]
 
@@ -44,6 +44,9 @@ _BUDGETS: dict[FailureKind, Budget] = {
     FailureKind.VERSION_SKEW: "none",
     FailureKind.CANCELLED: "none",
 }
+GROWN = "grown after out of memory"
+"""Why an attempt has more memory than the one before."""
+
 _WORDS: dict[Budget, str] = {"retry": "retries", "reclaim": "reclaims", "loss": "losses"}
 
 
@@ -167,3 +170,12 @@ def _growths(step: StepPlan) -> int:
     while size < most and count < step.recovery.growths:
         size, count = grown(step, size), count + 1
     return count
+
+
+def resized(size: Size, following: Next) -> Size:
+    """Size of the next attempt, from that of the last one and what follows."""
+    memory = following.memory_mib
+    if memory is None or size.memory_mib is None or memory <= size.memory_mib:
+        return size
+    began = size.memory_mib if size.grown_from_mib is None else size.grown_from_mib
+    return replace(size, memory_mib=memory, why=GROWN, grown_from_mib=began)

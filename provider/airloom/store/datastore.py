@@ -32,6 +32,7 @@ from airloom.store.records import (
 from airloom.store.runs import Runs
 from airloom.store.serializers import Loaded
 from airloom.store.shelf import flow_key, run_key
+from airloom.store.sizes import Sizes
 from airloom.store.sweeping import put_to_stay
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class TaskKey:
         return f"{self.flow}/{self.run}/{self.step}/{self.task}"
 
 
-class Datastore(Runs):
+class Datastore(Runs, Sizes):
     """What runs leave behind, and how it is found again.
 
     Parameters
