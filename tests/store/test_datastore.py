@@ -273,9 +273,9 @@ class TestLayout:
         assert datastore.flows() == []
         assert not root.exists()
 
-    def test_a_remote_store_is_refused(self) -> None:
+    def test_a_store_of_an_unknown_kind_is_refused(self) -> None:
         with pytest.raises(SettingsError):
-            Datastore.open(Settings(datastore_root="s3://bucket"))
+            Datastore.open(Settings(datastore_root="ftp://host"))
 
 
 def test_importing_the_datastore_is_light() -> None:

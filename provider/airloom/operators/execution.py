@@ -256,10 +256,15 @@ def _relay(lines: IO[str] | None, number: int) -> None:
 
 
 def _variables(settings: Settings) -> dict[str, str]:
-    return {settings_of.variable(item.name): str(getattr(settings, item.name)) for item in fields(settings)}
+    found = {settings_of.variable(item.name): str(getattr(settings, item.name)) for item in fields(settings)}
+    if settings.datastore_connection:
+        from airloom.operators.connection import variables_of_connection
+
+        found.update(variables_of_connection(settings))
+    return found
 
 
-def _failed_range(failures: list[AirloomError], count: int, request: TaskRequest) -> AirloomError:
+def failed_range(failures: list[AirloomError], count: int, request: TaskRequest) -> AirloomError:
     kinds = [error for error in failures if error.retriable] or failures
     kind = type(kinds[0]) if kinds[0].retriable else type(failures[0])
     return kind(

@@ -45,6 +45,10 @@ def airflow_settings() -> Settings:
             where="airflow.cfg [airloom] datastore_root",
             mend="set it, or AIRLOOM_DATASTORE_ROOT, to the absolute folder or URL flows are deployed to.",
         )
+    if found.datastore_connection:
+        from airloom.operators.connection import enter_datastore
+
+        enter_datastore(found)
     return found
 
 
