@@ -18,6 +18,17 @@ from airloom.errors import SettingsError
 Verify = Literal["auto", "always"]
 
 
+_ONE_OF = {
+    "verify": ("auto", "always"),
+    "fsync": ("true", "false"),
+    "enforce_memory": ("true", "false"),
+    "sizes": ("apply", "suggest"),
+    "batch_platform": ("EC2", "FARGATE"),
+    "ecs_launch_type": ("EC2", "FARGATE"),
+    "ecs_assign_public_ip": ("true", "false"),
+    "store_addressing": ("path", "virtual"),
+    "store_create": ("strict", "weak"),
+}
 _ABOVE_0 = ("store_timeout_s", "store_deadline_s", "store_connections")
 
 
@@ -51,6 +62,29 @@ class Settings:
     )
     max_workers: str = _setting("", "how many tasks run at once on this machine; its processors when empty")
     user: str = _setting("", "who starts runs; the login name when empty")
+    enforce_memory: str = _setting(
+        "false", "true: steps on this machine are held to the memory that they ask for, and may grow"
+    )
+    sizes: str = _setting(
+        "apply", "apply: memory='auto' and growths of former runs count; suggest: they are only noted"
+    )
+    prices: str = _setting(
+        "", "JSON file with what vCPU and memory cost, for airloom sizes; AWS's when empty"
+    )
+    batch_queue: str = _setting("", "job queue of AWS Batch, for @batch without queue=")
+    batch_spot_queue: str = _setting("", "job queue on spot instances that is tried first; none when empty")
+    batch_platform: str = _setting("EC2", "EC2 or FARGATE: what the compute environments of the queue are")
+    batch_image: str = _setting("", "container image of @batch steps without image=")
+    batch_job_role: str = _setting("", "ARN of the role that the step's code has on AWS Batch")
+    batch_execution_role: str = _setting("", "ARN of the role that Batch starts the container with")
+    ecs_cluster: str = _setting("", "ECS cluster, for @ecs without cluster=; AWS's default one when empty")
+    ecs_launch_type: str = _setting("FARGATE", "EC2 or FARGATE: where ECS starts tasks")
+    ecs_image: str = _setting("", "container image of @ecs steps without image=")
+    ecs_task_role: str = _setting("", "ARN of the role that the step's code has on ECS")
+    ecs_execution_role: str = _setting("", "ARN of the role that ECS starts the container with")
+    ecs_subnets: str = _setting("", "subnets of ECS tasks, with commas")
+    ecs_security_groups: str = _setting("", "security groups of ECS tasks, with commas")
+    ecs_assign_public_ip: str = _setting("false", "true: ECS tasks get a public address")
     fsync: str = _setting("false", "true: force every record of a local store to the disk before going on")
     store_endpoint: str = _setting(
         "", "URL of the server of a remote store, where it is not the cloud's own; http:// allows plain HTTP"
@@ -75,14 +109,9 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        if self.verify not in ("auto", "always"):
-            raise _refused("verify", self.verify, "write auto or always.")
-        if self.fsync not in ("true", "false"):
-            raise _refused("fsync", self.fsync, "write true or false.")
-        if self.store_addressing not in ("path", "virtual"):
-            raise _refused("store_addressing", self.store_addressing, "write path or virtual.")
-        if self.store_create not in ("strict", "weak"):
-            raise _refused("store_create", self.store_create, "write strict or weak.")
+        for name, offered in _ONE_OF.items():
+            if getattr(self, name) not in offered:
+                raise _refused(name, getattr(self, name), f"write {' or '.join(offered)}.")
         if not self.store_retries.isdecimal():
             raise _refused("store_retries", self.store_retries, "write a whole number, 0 for no second try.")
         if self.store_endpoint and not self.store_endpoint.startswith(("https://", "http://")):

@@ -96,7 +96,14 @@ def run_locally(
             forking.close()
         raise
     with reporter(quiet=quiet) as told:
-        run = LocalRun(datastore, compiled.plan, executor, told)
+        run = LocalRun(
+            datastore,
+            compiled.plan,
+            executor,
+            told,
+            limit="group" if settings.enforce_memory == "true" else "none",
+            apply_sizes=settings.sizes == "apply",
+        )
         successful = run.execute(record, settings.workers, finished)
     if compiled.plan.exit_hooks is not None:
         from airloom.client import Run

@@ -16,14 +16,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from airloom import codec
+from airloom import codec, failures
 from airloom.codec import Json
 from airloom.errors import AirloomError, FlowError, NotFound, Place
 from airloom.flow.spec import FlowSpec
 from airloom.names import Indices, indices_of, task_id
 from airloom.plan import Plan
 from airloom.runtime import nursery
+from airloom.runtime.limits import Limit
 from airloom.runtime.logs import Log, Stream, captured, tell
+from airloom.runtime.retries import Retries
 from airloom.runtime.task import Task, TaskRequest, now
 from airloom.settings import Settings
 from airloom.store.datastore import Datastore, TaskKey
@@ -259,7 +261,10 @@ class ForkingExecutor:
                 round(time.monotonic() - child.began, 3),
             )
             error = ErrorRecord(_ENDED, f"the task's process {_end_of(status)}", "")
-            self._datastore.fail(key, attempt, FailedRecord(now(), error, used, code=self._plan.code))
+            kind = failures.FailureKind.OUT_OF_MEMORY if message["out_of_memory"] else _kind_of(status)
+            size = self._datastore.begin(key, attempt).size
+            record = FailedRecord(now(), error, used, code=self._plan.code, failure=kind.value, size=size)
+            self._datastore.fail(key, attempt, record)
         return attempt, done
 
     def close(self, *, kill: bool = False) -> None:
@@ -308,6 +313,11 @@ def _problem(failed: FailedRecord | None, status: int) -> str:
     return first if kind == _ENDED else f"{kind}: {first}"
 
 
+def _kind_of(status: int) -> failures.FailureKind:
+    found = failures.of_process(status)
+    return failures.FailureKind.UNKNOWN if found is None else found.kind
+
+
 def _end_of(status: int) -> str:
     if status < 0:
         return f"was killed by signal {-status} ({signal.Signals(-status).name})"
@@ -327,7 +337,7 @@ class InProcessExecutor:
         self._queue.append(request)
 
     def poll(self) -> Iterator[Ended | tuple[TaskRequest, Stream, str]]:
-        request = replace(self._queue.popleft(), alarm=False)
+        request = replace(self._queue.popleft(), alarm=False, limit="none")
         task = Task(self._datastore, self._plan, self._flow, request)
         status = 0
         with captured() as log:
@@ -344,9 +354,28 @@ class InProcessExecutor:
 
 
 class LocalRun:
-    """Drives one run: starts what is ready, counts what has arrived at joins."""
+    """Drives one run: starts what is ready, counts what has arrived at joins.
 
-    def __init__(self, datastore: Datastore, plan: Plan, executor: Executor, reporter: Reporter) -> None:
+    Parameters
+    ----------
+    limit
+        How steps are held to their sizes; only then what runs out of memory gets more and is tried again.
+    apply_sizes
+        False only notes which sizes were learned.
+    """
+
+    def __init__(
+        self,
+        datastore: Datastore,
+        plan: Plan,
+        executor: Executor,
+        reporter: Reporter,
+        *,
+        limit: Limit = "none",
+        apply_sizes: bool = True,
+    ) -> None:
+        self._retries = Retries(plan, limit)
+        self._apply_sizes = apply_sizes
         self._datastore = datastore
         self._plan = plan
         self._executor = executor
@@ -403,8 +432,18 @@ class LocalRun:
         self._ready.extend(waiting)
 
     def _start(self, run: str, step: str, indices: Indices, retry_count: int) -> None:
-        last = retry_count >= self._plan.step(step).retry.times
-        request = TaskRequest(run, step, task_id(indices), retry_count, last, origin={"scheduler": "local"})
+        request = TaskRequest(
+            run,
+            step,
+            task_id(indices),
+            retry_count,
+            retry_count >= self._plan.step(step).retry.times,
+            size=self._retries.size((step, indices)),
+            last_size=self._retries.is_last((step, indices)),
+            limit=self._retries.limit,
+            apply_sizes=self._apply_sizes,
+            origin={"scheduler": "local"},
+        )
         self._running += 1
         self._reporter.task_started(self._key(request), retry_count)
         self._executor.submit(request)
@@ -425,10 +464,11 @@ class LocalRun:
             self._follow(request.step, indices, event.done.outcome)
             return
         failed = None if event.attempt is None else self._datastore.failed(key, event.attempt)
-        again = not request.last_try and not (failed is not None and failed.final)
-        self._reporter.task_ended(key, _problem(failed, event.status), retried=again)
-        if again:
-            self._ready.appendleft((request.step, indices, request.retry_count + 1))
+        verdict = self._retries.failed((request.step, indices), request, failed)
+        problem = verdict.sentence or _problem(failed, event.status)
+        self._reporter.task_ended(key, problem, retried=verdict.again)
+        if verdict.again:
+            self._ready.appendleft((request.step, indices, verdict.retry_count))
         else:
             self._failed = True
 

@@ -2,12 +2,13 @@
 
 It is started by `runtime.local`, speaks with it over a socket, and runs no thread, so that
 forking is safe: it never reads the store, whose client may have threads. (The forkserver of the
-standard library does not put the flow's folder on its path before it preloads, in no version from 3.10 to 3.13.)
+standard library does not put the flow's folder on its path before it preloads, in no version from
+3.10 to 3.13.)
 
 Messages are JSON lines. To the nursery: first a `Setup` and the plan, then a `TaskRequest` with its
 number and two descriptors for the child's output, or ``{"stop": signal}`` for all children.
 From it: ``{"ready": true}`` or ``{"error": ...}``, then for each child ``{"number", "pid"}``
-and at its end ``{"number", "pid", "status", "peak_memory_mib", "cpu_s"}``.
+and at its end ``{"number", "pid", "status", "peak_memory_mib", "cpu_s", "out_of_memory"}``.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from airloom import codec
 from airloom.errors import AirloomError
 from airloom.flow.spec import FlowSpec
 from airloom.plan import Plan
+from airloom.runtime import groups
 from airloom.runtime.code import import_flow
 from airloom.runtime.logs import tell
 from airloom.runtime.task import Task, TaskRequest
@@ -119,12 +121,14 @@ class _Nursery:
                 return
             number = self._children.pop(pid, None)
             if number is not None:
+                kills, peak = groups.leave(pid) or (0, None)
                 message = {
                     "number": number,
                     "pid": pid,
                     "status": os.waitstatus_to_exitcode(status),
-                    "peak_memory_mib": peak_mib(used),
+                    "peak_memory_mib": max(peak_mib(used), peak or 0.0),
                     "cpu_s": used.ru_utime + used.ru_stime,
+                    "out_of_memory": kills > 0,
                 }
                 self._tell(message)
 
