@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     )
     from airloom.flow.mutators import FlowMutator, MutableFlow, MutableStep, StepMutator
     from airloom.flow.user_decorators import USER_SKIP_STEP, UserStepDecorator, user_step_decorator
+    from airloom.object_store import S3, ObjectStore
     from airloom.runner import DeployedFlow, Deployer, NBRunner, Runner
     from airloom.store.serializers import Serializer, register_serializer
 
 __all__ = [
+    "S3",
     "USER_SKIP_STEP",
     "Config",
     "ConfigValue",
@@ -48,6 +50,7 @@ __all__ = [
     "MutableFlow",
     "MutableStep",
     "NBRunner",
+    "ObjectStore",
     "Parameter",
     "Run",
     "Runner",
@@ -95,6 +98,7 @@ _CLIENT = (
     "namespace",
 )
 _MUTATORS = ("FlowMutator", "MutableFlow", "MutableStep", "StepMutator")
+_OBJECTS = ("S3", "ObjectStore")
 _RUNNERS = ("DeployedFlow", "Deployer", "NBRunner", "Runner")
 _SERIALIZERS = ("Serializer", "register_serializer")
 _OF_USERS = ("USER_SKIP_STEP", "UserStepDecorator", "user_step_decorator")
@@ -110,6 +114,10 @@ def __getattr__(name: str) -> Any:
         from airloom.flow import mutators
 
         return getattr(mutators, name)
+    if name in _OBJECTS:
+        from airloom import object_store
+
+        return getattr(object_store, name)
     if name in _RUNNERS:
         from airloom import runner
 

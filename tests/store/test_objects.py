@@ -182,6 +182,10 @@ class TestEveryStore:
         assert not objects.exists("a")
         with pytest.raises(NotFound):
             objects.size("a")
+        with pytest.raises(NotFound):
+            objects.get("a")
+        with pytest.raises(NotFound):
+            objects.map("a")
 
     def test_a_deleted_object_is_gone(self, objects: Objects) -> None:
         objects.put("a/b", [b"x"])

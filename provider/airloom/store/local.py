@@ -114,7 +114,10 @@ class LocalObjects:
         with self._told(key, "read"):
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                if not os.fstat(fd).st_size:
+                found = os.fstat(fd)
+                if stat.S_ISDIR(found.st_mode):
+                    raise missing(path)
+                if not found.st_size:
                     return memoryview(bytearray())
                 mapped = mmap.mmap(fd, 0, access=mmap.ACCESS_COPY)
             except OSError as error:
@@ -393,7 +396,7 @@ _PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY,
 
 
 def _translated(error: OSError, where: str, done: str) -> StoreError:
-    if done == "read" and isinstance(error, FileNotFoundError):
+    if done == "read" and isinstance(error, (FileNotFoundError, IsADirectoryError)):
         return missing(where)
     number = error.errno or 0
     kind = StoreUnavailable if number in _PASSING else StoreError
