@@ -280,6 +280,20 @@ def test_every_decorator_is_described() -> None:
     assert described == {f"@{name}" for name in names if name not in others}
 
 
+def test_the_tables_of_shapes_name_the_flows_that_show_them() -> None:
+    lines = section(ROOT / "docs" / "language.md", "Shapes, and where they run").splitlines()
+    tables = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|")]
+    shown = {name for row in tables for name in re.findall(r"`([\w.]+)`", row[-1])}
+    flows = {
+        file.stem
+        for file in (ROOT / "tests" / "flows" / "good").glob("*.py")
+        if "__main__" in file.read_text(encoding="utf-8")
+    }
+    tests = {file.name for file in (ROOT / "tests" / "system").glob("test_*.py")}
+    assert flows <= shown, f"no row names {sorted(flows - shown)}"
+    assert shown <= flows | tests, f"there is no {sorted(shown - flows - tests)}"
+
+
 def test_every_public_name_is_in_the_documentation() -> None:
     text = "\n".join(page.read_text(encoding="utf-8") for page in DOCS.glob("*.md"))
     names = [name for name in airloom.__all__ if not name.startswith("__")]

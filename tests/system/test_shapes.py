@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ from airloom.runtime.code import import_flow
 from airloom.sandbox import Sandbox
 
 pytestmark = pytest.mark.system
+
+CommandLine = Callable[..., subprocess.CompletedProcess[str]]
 
 SHAPES_NESTED = """
 from airloom import FlowSpec, current, retry, step
@@ -167,10 +171,12 @@ def _run(flow: str, run_id: str, store: str) -> Run:
 
 
 def test_three_nested_foreaches_with_a_switch_end_right_also_after_a_clear_in_the_middle(
-    sandbox: Sandbox, tmp_path: Path
+    sandbox: Sandbox, tmp_path: Path, command_line: CommandLine
 ) -> None:
     flow, store = _put(sandbox, tmp_path, "shapes_nested", SHAPES_NESTED)
     run_id = sandbox.api.trigger(flow)
+    command_line(tmp_path / "shapes_nested.py", "run", "--run-id-file", str(tmp_path / "here"), root=store)
+    assert _run(flow, (tmp_path / "here").read_text(), store).data.words == NESTED_WORDS
     assert sandbox.api.wait_for_run(flow, run_id, 180).state == "success"
     assert _run(flow, run_id, store).data.words == NESTED_WORDS
     before = _run(flow, run_id, store)["start"].task.attempts
