@@ -15,7 +15,7 @@ import pytest
 FLOWS = Path(__file__).parent / "flows" / "good"
 GOLDEN = Path(__file__).parent / "golden"
 
-pytest_plugins = ["support.stores", "support.aws.fixtures"]
+pytest_plugins = ["support.stores", "support.aws.fixtures", "support.docker"]
 
 
 def pytest_configure() -> None:
