@@ -65,7 +65,7 @@ class TypedFlow(FlowSpec):
     def start(self) -> None:
         self.rows = list(range(self.count))
         self.half: float = self.rate / 2
-        assert_type(self.LIMIT, int)
+        self.at_most: int = self.LIMIT
         assert_type(self.index, int | None)
         self.next(self.fit, foreach="rows", allow_empty=True)
 

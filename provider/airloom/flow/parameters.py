@@ -80,7 +80,7 @@ class Parameter:
     _file = False
     _said: tuple[tuple[Any, ...], dict[str, Any]]
 
-    def __new__(cls, *positional: Any, **arguments: Any) -> Any:
+    def __new__(cls, *positional: Any, **arguments: Any) -> Self:
         """Keep the arguments: those that use configs are filled in by `filled`."""
         self = super().__new__(cls)
         self._said = (positional, arguments)
@@ -126,7 +126,7 @@ class Parameter:
             positional, arguments = (evaluate(one, configs) for one in self._said)
         except FlowError as error:
             raise self.__class__.refused(self, error.what, error.mend) from error
-        found = Parameter.__new__(self.__class__, *positional, **arguments)
+        found: Any = Parameter.__new__(self.__class__, *positional, **arguments)
         found.place = self.place
         found.__init__(*positional, **arguments)
         found.place, found.attribute = self.place, self.attribute
