@@ -192,4 +192,36 @@ def test_a_blob_that_is_there_is_not_written_again(store: LocalObjects, root: Pa
     digest = Blobs(store).put(data)
     before = (root / blob_key(digest)).stat()
     assert Blobs(store).put(data) == digest
-    assert (root / blob_key(digest)).stat() == before
+    after = (root / blob_key(digest)).stat()
+    assert (after.st_ino, after.st_size) == (before.st_ino, before.st_size)
+
+
+def test_with_fsync_the_folders_that_were_made_last_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    force = os.fsync
+
+    def noted(fd: int) -> None:
+        synced.append(os.path.relpath(Path(f"/proc/self/fd/{fd}").readlink(), root))
+        force(fd)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    store = LocalObjects(root, fsync=True)
+    store.put("a/b/c", [b"x"])
+    file, *folders = synced
+    assert file.startswith(".tmp/")
+    assert folders == ["a/b", "a", "."]
+    synced.clear()
+    store.put("a/b/d", [b"x"])
+    assert synced[1:] == ["a/b"]
+    synced.clear()
+    store.put("a/e/f", [b"x"])
+    assert synced[1:] == ["a/e", "a", "."]
+
+
+@pytest.mark.usefixtures("small_files")
+def test_a_limit_on_files_is_told(store: LocalObjects, root: Path) -> None:
+    for size in (5 << 20, 20 << 20):
+        with pytest.raises(StoreError, match="File too large") as caught:
+            store.put("a", [bytes(size)])
+        assert "ulimit -f" in caught.value.mend
+    assert files(root) == []

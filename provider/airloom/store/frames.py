@@ -33,8 +33,7 @@ class ArrowSerializer:
         """Give an Arrow stream; None where Python defines a column's type, which a reader may not know."""
         import pyarrow as pa  # type: ignore[import-untyped]
 
-        # A stream keeps no number of rows without a column.
-        if not value.num_columns or not all(_is_known(field.type) for field in value.schema):
+        if not all(_is_known(field.type) for field in value.schema):
             return None
         parts = _Parts()
         try:

@@ -31,9 +31,10 @@ def reduced(array: Any) -> tuple[Any, ...]:
 
 
 def _by_arrow(array: Any) -> tuple[Callable[..., object], tuple[object, ...]] | None:
-    if array.dtype.kind != "O" or not (array.flags.c_contiguous or array.flags.f_contiguous):
+    if array.dtype.kind != "O":
         return None
-    order = "C" if array.flags.c_contiguous else "F"
+    # As NumPy pickles it: what is in neither order comes back in C's.
+    order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
     items = array.ravel(order=order)
     # Few texts many times over are few objects: pickle keeps them so, and Arrow would not.
     some = items[:: max(1, len(items) // _LOOKED_AT)].tolist()
