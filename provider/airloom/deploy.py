@@ -16,6 +16,7 @@ from typing import Literal
 from airloom.compiler.dagfile import check_templates, render
 from airloom.compiler.planner import Compiled
 from airloom.errors import DeployError
+from airloom.runtime.carried import ensure, root_inside
 from airloom.settings import Settings
 from airloom.store.datastore import Datastore
 
@@ -46,11 +47,27 @@ def deploy(
     file = dags_folder / f"{compiled.plan.dag_id.replace('.', '_')}.py"
     before = _existing(file, compiled)
     datastore = Datastore.open(settings)
+    _prepare_jobs(compiled, settings, datastore)
     save(compiled, datastore)
     if before == text:
         return Deployed(file, "left unchanged")
     _write(file, text)
     return Deployed(file, "wrote" if before is None else "changed")
+
+
+def _prepare_jobs(compiled: Compiled, settings: Settings, datastore: Datastore) -> None:
+    """Put what containers need into the store, where the flow has steps that run in containers.
+
+    Raises
+    ------
+    DeployError
+        When a container would not see the store, or what it needs cannot be had.
+    """
+    steps = [step for step in compiled.plan.steps if step.target in ("batch", "ecs")]
+    for step in steps:
+        root_inside(step, datastore.root)
+    if steps:
+        ensure(datastore, settings)
 
 
 def save(compiled: Compiled, datastore: Datastore) -> None:

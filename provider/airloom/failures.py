@@ -105,6 +105,9 @@ STOPPED_AT_TIMEOUT = "Airloom stopped it: the step's timeout is over"
 NEVER_STARTED = "Airloom stopped it: it did not start in time"
 """The reason to give when a job has waited longer than its start timeout; the queue's may follow."""
 
+ENDED_BY_AIRFLOW = "Airloom stopped it: Airflow ended the task"
+"""The reason to give when Airflow ends the task that waits for a job."""
+
 # In the order of asking: an outer cause before what it brings about.
 _STATUS: Sequence[tuple[str, FailureKind]] = (
     (r"^Airloom stopped it: the step's timeout", FailureKind.TIMEOUT),

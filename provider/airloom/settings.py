@@ -85,6 +85,7 @@ class Settings:
     ecs_subnets: str = _setting("", "subnets of ECS tasks, with commas")
     ecs_security_groups: str = _setting("", "security groups of ECS tasks, with commas")
     ecs_assign_public_ip: str = _setting("false", "true: ECS tasks get a public address")
+    ecs_log_group: str = _setting("/ecs/airloom", "group of CloudWatch logs of @ecs steps")
     fsync: str = _setting("false", "true: force every record of a local store to the disk before going on")
     store_endpoint: str = _setting(
         "", "URL of the server of a remote store, where it is not the cloud's own; http:// allows plain HTTP"

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from airloom.compiler.layout import lay_out
 from airloom.compiler.literals import docstring, python
-from airloom.errors import DeployError, FlowError
+from airloom.errors import DeployError, FlowError, Place
 from airloom.flow.flow_decorators import FINISHED
 from airloom.names import did_you_mean
-from airloom.plan import ParameterPlan, Plan
+from airloom.plan import ParameterPlan, Plan, StepPlan
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -69,6 +69,8 @@ def refuse(plan: Plan) -> None:
             where=f"{plan.module}.py",
             mend="leave @schedule away, and start it once by hand.",
         )
+    for step in plan.steps:
+        _refuse_target(plan, step)
     for parameter in plan.parameters:
         if (
             (plan.schedule is not None or _unfilled(plan, parameter))
@@ -82,6 +84,23 @@ def refuse(plan: Plan) -> None:
                 if plan.schedule is not None
                 else "give it a default, or map it to a field of the event: nobody is there to fill it in.",
             )
+
+
+def _refuse_target(plan: Plan, step: StepPlan) -> None:
+    where = Place(f"{plan.module}.py", step.line, step.name)
+    if step.target == "kubernetes":
+        raise FlowError(
+            f"the step {step.name!r} has @kubernetes, for which there is no operator",
+            where=where,
+            mend="write @batch or @ecs, or @resources to run it on the Airflow worker.",
+        )
+    around = plan.step(step.foreaches[-1]) if step.foreaches else None
+    if step.target != "worker" and around is not None and around.transition.kind == "parallel":
+        raise FlowError(
+            f"{step.name!r} is a num_parallel step with @{step.target}: its nodes run on one worker only",
+            where=where,
+            mend=f"take @{step.target} away, or make it a foreach whose tasks need not talk to each other.",
+        )
 
 
 def _unfilled(plan: Plan, parameter: ParameterPlan) -> bool:

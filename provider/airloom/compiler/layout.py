@@ -15,12 +15,18 @@ from airloom.codec import Json
 from airloom.compiler.literals import python
 from airloom.flow.flow_decorators import FINISHED
 from airloom.plan import Plan, StepPlan
+from airloom.sizing.recovery import retries
 
 _TAKEN = {"dag", "DAG", "Param", "StepOperator", "IndicesOperator", "datetime", "timedelta", "task_group"}
 _TAKEN |= {"Asset", "ExitHookOperator", "ZoneInfo", "index", "PLAN"}
 _OF_BOTH = ("AssetOrTimeSchedule", "CronTriggerTimetable")
 _TAKEN |= {*_OF_BOTH}
-_OPERATORS = "airloom.operators.step"
+_TAKEN |= {"BatchStepOperator", "EcsStepOperator"}
+_STEPS = "airloom.operators.step"
+_JOBS = {"BatchStepOperator": "airloom.operators.batch", "EcsStepOperator": "airloom.operators.ecs"}
+_OF_TARGET = {"batch": "BatchStepOperator", "ecs": "EcsStepOperator"}
+_SOON_S = 5.0
+"""So long after an attempt that was lost, or too small, comes the next one, where @retry says nothing."""
 _TIMETABLES = "airloom.operators.timetables"
 
 
@@ -232,11 +238,16 @@ def _call(plan: Plan, step: StepPlan, names: _Names, *, mapped_in_group: bool = 
     arguments: list[tuple[str, str]] = []
     if mapped_in_group:
         arguments.append(("index", "index"))
-    size = {name: value for name, value in _size(step).items() if value is not None}
-    if size:
-        arguments.append(("size", python(size)))
-    if step.retry.times:
-        arguments += [("retries", str(step.retry.times)), ("retry_delay", _timedelta(step.retry.delay_s))]
+    if step.target in _OF_TARGET:
+        arguments += [(name, python(value)) for name, value in _place(step).items() if value is not None]
+    else:
+        size = {name: value for name, value in _size(step).items() if value is not None}
+        if size:
+            arguments.append(("size", python(size)))
+    tries = retries(step) + (step.target not in _OF_TARGET and step.catch is not None)
+    if tries:
+        delay = step.retry.delay_s if step.retry.times else _SOON_S
+        arguments += [("retries", str(tries)), ("retry_delay", _timedelta(delay))]
     if step.timeout_s is not None:
         arguments.append(("timeout", _timedelta(step.timeout_s)))
     rule = _trigger_rule(plan, step)
@@ -246,7 +257,25 @@ def _call(plan: Plan, step: StepPlan, names: _Names, *, mapped_in_group: bool = 
         arguments.append(("outlets", f"[Asset({python(FINISHED + plan.dag_id)})]"))
     if step.doc:
         arguments.append(("doc_md", python(step.doc, 8)))
-    return Call(names.step[step.name], "StepOperator", step.name, tuple(arguments))
+    operator = _OF_TARGET.get(step.target, "StepOperator")
+    return Call(names.step[step.name], operator, step.name, tuple(arguments))
+
+
+def _place(step: StepPlan) -> dict[str, Json]:
+    """Where a job goes and what it gets, as far as the flow says it; the settings say the rest."""
+    size = {name: _size(step)[name] for name in ("cpu", "memory_mib", "gpu")}
+    if step.batch is not None:
+        said = step.batch
+        place: dict[str, Json] = {"job_queue": said.queue, "spot_queue": said.spot_queue}
+        return {**place, "image": said.image, "platform": said.platform, **size}
+    assert step.ecs is not None  # noqa: S101 - the planner puts it beside the target
+    where: dict[str, Json] = {
+        "cluster": step.ecs.cluster,
+        "launch_type": step.ecs.launch_type,
+        "capacity_provider": step.ecs.capacity_provider,
+        "spot_capacity_provider": step.ecs.spot_capacity_provider,
+    }
+    return {**where, "image": step.ecs.image, **size}
 
 
 def _size(step: StepPlan) -> dict[str, Json]:
@@ -293,13 +322,15 @@ def _imports(plan: Plan, units: Iterable[Unit]) -> list[str]:
         standard.append("from datetime import timedelta")
     sdk = ["DAG", "Asset", *(["Param"] if plan.parameters else [])]
     sdk += ["task_group"] if any(unit.is_group for unit in units) else []
-    operators = sorted({call.operator for call in calls})
+    operators = {call.operator for call in calls}
+    here = sorted(operators - {*_JOBS})
     return [
         *standard,
         *([""] if standard else []),
         f"from airflow.sdk import {', '.join(sdk)}",
         "",
-        f"from {_OPERATORS} import {', '.join(operators)}",
+        *(f"from {_JOBS[name]} import {name}" for name in sorted(operators & {*_JOBS})),
+        *([f"from {_STEPS} import {', '.join(here)}"] if here else []),
         *([f"from {_TIMETABLES} import {', '.join(_OF_BOTH)}"] if plan.schedule and plan.triggers else []),
     ]
 

@@ -76,18 +76,8 @@ class Execution:
         AirflowSkipException
             When no switch has chosen any of them.
         """
-        begin_run(self.datastore, self.plan, self.settings, self._context)
-        gang = self._is_gang()
-        places = unpack_indices(index, self.step.depth - gang)
-        if any(step.transition.kind == "switch" for step in self.plan.steps):
-            # Airflow's own branching runs unselected arms inside of mapped groups
-            # (apache/airflow#67265): every task of a flow with a switch asks the store instead.
-            lineage = Lineage(self.datastore, self.plan, self.run)
-            places = [place for place in places if lineage.chosen(self.step, place)]
-            if not places:
-                raise AirflowSkipException(f"no switch has chosen {self.step.name!r} here")
-        if self._generation:
-            self.datastore.reopen_run(self.plan.flow, self.run)
+        places = self.places(index)
+        gang = self.is_gang()
         failures: list[AirloomError] = []
         outcomes: list[Outcome] = []
         for place in places:
@@ -99,11 +89,36 @@ class Execution:
                 logger.exception("index %s failed", task_id(place))
                 failures.append(error)
         if failures:
-            raise _failed_range(failures, len(places), self._request(places[0]))
+            raise failed_range(failures, len(places), self.request(places[0]))
+        return self.ended(places, outcomes)
+
+    def places(self, index: str) -> list[Indices]:
+        """Begin the run if this is its first task; give the indices that are to run.
+
+        Raises
+        ------
+        AirflowSkipException
+            When no switch has chosen any of them.
+        """
+        begin_run(self.datastore, self.plan, self.settings, self._context)
+        places = unpack_indices(index, self.step.depth - self.is_gang())
+        if any(step.transition.kind == "switch" for step in self.plan.steps):
+            # Airflow's own branching runs unselected arms inside of mapped groups
+            # (apache/airflow#67265): every task of a flow with a switch asks the store instead.
+            lineage = Lineage(self.datastore, self.plan, self.run)
+            places = [place for place in places if lineage.chosen(self.step, place)]
+            if not places:
+                raise AirflowSkipException(f"no switch has chosen {self.step.name!r} here")
+        if self.generation:
+            self.datastore.reopen_run(self.plan.flow, self.run)
+        return places
+
+    def ended(self, places: list[Indices], outcomes: list[Outcome]) -> Json:
+        """Note what follows from the end of all indices; return what the DAG needs to go on."""
         if self.step.name == self.plan.end:
             self.datastore.end_run(self.plan.flow, self.run, True)
             self._announce()
-        elif self._generation:
+        elif self.generation:
             self._end_again()
         return self._answer(places, outcomes)
 
@@ -131,23 +146,23 @@ class Execution:
         if not error.retriable or ti.try_number > ti.max_tries:
             self.datastore.end_run(self.plan.flow, self.run, False)
 
-    def _is_gang(self) -> bool:
+    def is_gang(self) -> bool:
         around = self.step.foreaches
         return bool(around) and self.plan.step(around[-1]).transition.kind == "parallel"
 
     def _answer(self, places: list[Indices], outcomes: list[Outcome]) -> Json:
         if self.step.transition.kind == "foreach" and self.step.depth == 0:
             return spread([(number,) for number in range(outcomes[0].cardinality or 0)])
-        key = self._key(places[0])
+        key = self.key(places[0])
         return key.pathspec if len(places) == 1 else f"{self.plan.flow}/{self.run}/{self.step.name}"
 
     # -- one index -------------------------------------------------------------------------
 
     def _one(self, place: Indices) -> Outcome:
-        request = self._request(place)
-        finished = self._finished(place, request.generation)
+        request = self.request(place)
+        finished = self.finished(place, request.generation)
         if finished is not None:
-            logger.info("%s is committed already in this try or one before", self._key(place).pathspec)
+            logger.info("%s is committed already in this try or one before", self.key(place).pathspec)
             return finished
         while True:
             outcome = self._attempt(request)
@@ -156,9 +171,7 @@ class Execution:
                 return outcome
 
     def _attempt(self, request: TaskRequest) -> Outcome:
-        if self._flow is None:
-            self._flow = load_flow(self.plan, self.datastore, self.settings.cache_folder)
-        task = Task(self.datastore, self.plan, self._flow, request, (AirflowTaskTimeout,), SECRET_BACKENDS)
+        task = self.task(request)
         with captured() as log:
             try:
                 result = task.run()
@@ -169,30 +182,37 @@ class Execution:
         logger.info("saved %d artifacts of %s@%d", len(result.artifacts), result.pathspec, result.attempt)
         return result.outcome
 
-    def _finished(self, place: Indices, generation: int) -> Outcome | None:
+    def task(self, request: TaskRequest) -> Task:
+        """Begin an attempt in this process."""
+        if self._flow is None:
+            self._flow = load_flow(self.plan, self.datastore, self.settings.cache_folder)
+        return Task(self.datastore, self.plan, self._flow, request, (AirflowTaskTimeout,), SECRET_BACKENDS)
+
+    def finished(self, place: Indices, generation: int) -> Outcome | None:
         """Outcome that was committed since the last clear, by this try or one before.
 
         So a retried range runs only what is missing, and a task whose worker died right after
         the commit does not run twice.
         """
-        found = self.datastore.done_attempt(self._key(place))
+        found = self.datastore.done_attempt(self.key(place))
         if found is None or self.step.name in found[1].outcome.targets:
             return None
-        begun = self.datastore.begin(self._key(place), found[0])
+        begun = self.datastore.begin(self.key(place), found[0])
         return found[1].outcome if begun.generation == generation else None
 
-    def _key(self, place: Indices) -> TaskKey:
+    def key(self, place: Indices) -> TaskKey:
         return TaskKey(self.plan.flow, self.run, self.step.name, task_id(place))
 
     @property
-    def _generation(self) -> int:
+    def generation(self) -> int:
+        """How often the task was cleared after it had run."""
         # A clear raises max_tries and keeps counting: what counts are the tries since then.
         return max(int(self._context["ti"].max_tries) - self._retries, 0)
 
-    def _request(self, place: Indices) -> TaskRequest:
+    def request(self, place: Indices) -> TaskRequest:
         ti = self._context["ti"]
         max_tries: int = ti.max_tries
-        generation = self._generation
+        generation = self.generation
         origin: dict[str, Json] = {
             "scheduler": "airflow",
             "task_instance": str(ti.id),
@@ -220,7 +240,7 @@ class Execution:
         environment = {**os.environ, **_variables(self.settings)}
         running = []
         for member in members:
-            command = build(Command(self.plan.flow, self.plan.digest, (self._request(member),)))
+            command = build(Command(self.plan.flow, self.plan.digest, (self.request(member),)))
             running.append(
                 subprocess.Popen(
                     command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

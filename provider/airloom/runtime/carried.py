@@ -36,6 +36,7 @@ from airloom.errors import DeployError
 from airloom.runtime.container import NEEDED, tag
 
 if TYPE_CHECKING:
+    from airloom.plan import StepPlan
     from airloom.settings import Settings
     from airloom.store.datastore import Datastore
 
@@ -202,3 +203,31 @@ def container_command(carried: Carried, root: str, command: str) -> list[str]:
     """
     told = {"root": root, "runtime": carried.runtime, "wheels": carried.wheels, "command": command}
     return ["python3", "-c", bootstrap(), json.dumps(told, separators=(",", ":"))]
+
+
+def root_inside(step: StepPlan, root: str) -> str:
+    """Root of the datastore as a step's container sees it.
+
+    A URL is the same everywhere. A folder has to lie on a volume that the container mounts: one of the
+    host's (EC2), or an EFS file system that is mounted at the same path here.
+
+    Raises
+    ------
+    DeployError
+        When the container cannot see it.
+    """
+    if "://" in root:
+        return root
+    said = step.batch or step.ecs
+    for volume in step.batch.host_volumes if step.batch is not None else ():
+        if Path(root).is_relative_to(volume.source):
+            return str(Path(volume.path) / Path(root).relative_to(volume.source))
+    for volume in said.efs_volumes if said is not None else ():
+        if Path(root).is_relative_to(volume.path):
+            return root
+    raise DeployError(
+        f"the step {step.name!r} runs in a container, which does not see the datastore's folder",
+        where=root,
+        mend="keep the store in an object store (datastore_root=s3://...), or mount the folder with "
+        "host_volumes= or efs_volumes=.",
+    )

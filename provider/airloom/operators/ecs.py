@@ -1,0 +1,276 @@
+"""EcsStepOperator: one step of a deployed flow, run as a task of Amazon ECS.
+
+Parsing a DAG file imports this module, so everything that only a running task needs is
+imported where it runs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.amazon.aws.operators.ecs import EcsRunTaskOperator
+
+from airloom.failures import ENDED_BY_AIRFLOW
+from airloom.operators.job import FIELDS, JobStep
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airloom.failures import Failure
+    from airloom.operators.jobs import Submission
+    from airloom.plan import StepPlan
+    from airloom.settings import Settings
+
+_BACK_OFF = {"retries": {"mode": "adaptive", "max_attempts": 10}}
+
+
+class EcsStepOperator(JobStep, EcsRunTaskOperator):
+    """Run one step of a flow as a task of Amazon ECS, and save what it leaves on ``self`` as artifacts.
+
+    What is not given here stands in the plan (@ecs, @resources), and else in the settings ``ecs_*``.
+
+    Parameters
+    ----------
+    flow, plan, step, index
+        As for `StepOperator`.
+    cluster
+        Name or ARN of the cluster.
+    launch_type
+        ``FARGATE`` or ``EC2``; FARGATE when neither it nor a capacity provider is named.
+    capacity_provider, spot_capacity_provider
+        Instead of a launch type; the one for spot is tried first, until attempts were reclaimed there.
+    image
+        Container image with Python 3.10 or newer.
+    cpu, memory_mib, gpu
+        Size of the first attempt: vCPU, MiB, number of GPUs. After one that ran out of memory it grows.
+    timeout
+        What the plan allows one attempt at one index. The container keeps it; a task that goes on is stopped.
+    awslogs_group
+        Group of CloudWatch logs; the setting ``ecs_log_group`` when None.
+    poll_interval
+        Seconds between two looks at the task.
+    kwargs
+        Those of ``EcsRunTaskOperator``: ``aws_conn_id``, ``region_name``, ``deferrable``, ``group`` ...
+    """
+
+    template_fields: Sequence[str] = (
+        *FIELDS,
+        "capacity_provider",
+        "spot_capacity_provider",
+        *EcsRunTaskOperator.template_fields,
+    )
+    ui_color = "#f6e3c5"
+
+    def __init__(
+        self,
+        *,
+        flow: str,
+        plan: str,
+        step: str | None = None,
+        index: str | None = None,
+        cluster: str | None = None,
+        launch_type: str | None = None,
+        capacity_provider: str | None = None,
+        spot_capacity_provider: str | None = None,
+        image: str | None = None,
+        cpu: float | None = None,
+        memory_mib: int | None = None,
+        gpu: int | None = None,
+        timeout: Any = None,
+        poll_interval: int = 15,
+        task_definition: str = "",
+        overrides: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("botocore_config", _BACK_OFF)
+        super().__init__(
+            task_definition=task_definition,
+            cluster=cluster or "",
+            overrides=overrides or {},
+            launch_type=launch_type or "",
+            **kwargs,
+        )
+        self.flow = flow
+        self.plan = plan
+        self.step = step
+        self.index = index
+        self.capacity_provider = capacity_provider
+        self.spot_capacity_provider = spot_capacity_provider
+        self.image = image
+        self.cpu = cpu
+        self.memory_mib = memory_mib
+        self.gpu = gpu
+        self.timeout = timeout
+        self.poll_interval = poll_interval
+
+    def changed(self, step: StepPlan, settings: Settings) -> StepPlan:
+        """Fill in what the DAG file and the settings say about the step."""
+        from airloom.operators.definitions import CONTAINER, LOG_PREFIX
+        from airloom.operators.places import ecs_step
+
+        given = {
+            "cluster": self.cluster,
+            "launch_type": self.launch_type,
+            "capacity_provider": self.capacity_provider,
+            "spot_capacity_provider": self.spot_capacity_provider,
+            "image": self.image,
+        }
+        size = {"cpu": self.cpu, "memory_mib": self.memory_mib, "gpu": self.gpu}
+        filled = ecs_step(step, given, size, settings)
+        said = filled.ecs
+        assert said is not None  # noqa: S101 - it was filled in
+        self._step = filled
+        self.cluster = said.cluster or ""
+        self.container_name = CONTAINER
+        self.awslogs_group = said.log_options.get("awslogs-group") or self.awslogs_group
+        self.awslogs_group = self.awslogs_group or settings.ecs_log_group
+        self.awslogs_stream_prefix = said.log_options.get("awslogs-stream-prefix", LOG_PREFIX)
+        self.awslogs_region = said.log_options.get("awslogs-region", self.awslogs_region)
+        return filled
+
+    def submit(self, submission: Submission, context: Context) -> str:
+        """Start the task; see `JobStep.submit`."""
+        from airflow.providers.amazon.aws.exceptions import EcsOperatorError
+
+        from airloom.failures import Failure, FailureKind
+        from airloom.operators.definitions import ecs_definition, ecs_overrides, refusal, registered
+        from airloom.operators.jobs import Refused
+
+        said = self._step.ecs
+        assert said is not None  # noqa: S101 - the step's target is ecs
+        region = self.hook.conn_region_name
+        definition = ecs_definition(self._step, submission.size, self.awslogs_group or "", region)
+        self.overrides = ecs_overrides(submission)
+        self.tags = {**(self.tags or {}), **submission.tags}
+        self.propagate_tags = self.propagate_tags or "TASK_DEFINITION"
+        provider = said.spot_capacity_provider if submission.on_spot else said.capacity_provider
+        self.capacity_provider_strategy = [{"capacityProvider": provider, "weight": 1}] if provider else []
+        self.launch_type = "" if provider else said.launch_type or "FARGATE"
+        if said.subnets:
+            network: dict[str, Any] = {
+                "subnets": list(said.subnets),
+                "securityGroups": [*said.security_groups],
+            }
+            if said.platform != "EC2":
+                network["assignPublicIp"] = "ENABLED" if said.assign_public_ip else "DISABLED"
+            self.network_configuration = {"awsvpcConfiguration": network}
+        self._started_by = submission.name
+        for fresh in (False, True):
+            try:
+                self.task_definition = registered(self.hook, submission.store, definition, fresh=fresh)
+                self._start_task()  # type: ignore[no-untyped-call]
+            except EcsOperatorError as error:
+                # No place now, as RESOURCE:MEMORY: there may be one later.
+                words = "; ".join(str(one.get("reason", one)) for one in error.failures)
+                raise Refused(Failure(FailureKind.LOST_HOST, f"ECS has no place: {words}", True)) from error
+            except Exception as error:
+                found = refusal(error)
+                if found is None:  # whether there is a task now, nobody knows: the next try looks
+                    raise
+                if not fresh and "efinition" in found.reason:
+                    continue  # remembered, and deregistered since
+                raise Refused(found) from error
+            break
+        assert self.arn is not None  # noqa: S101 - it was started
+        return self.arn
+
+    def find(self, name: str) -> str | None:
+        """ARN of a task by the name that started it; see `JobStep.find`."""
+        for status in ("RUNNING", "STOPPED"):
+            found = self.client.list_tasks(cluster=self.cluster, startedBy=name, desiredStatus=status)
+            if found["taskArns"]:
+                return str(found["taskArns"][0])
+        return None
+
+    def describe(self, job: str) -> Mapping[str, Any] | None:
+        """What ECS says about a task; see `JobStep.describe`."""
+        self.arn = job
+        for pause in (0.5, 1, 2, 4, 8, None):  # a task that was just started may not be known everywhere
+            found = self.client.describe_tasks(cluster=self.cluster, tasks=[job])["tasks"]
+            if found:
+                return dict(found[0])
+            if pause is not None:
+                time.sleep(pause)
+        return None
+
+    def state(self, described: Mapping[str, Any]) -> str:
+        """Say ``waiting``, ``running`` or ``over``."""
+        from airloom.triggers.jobs import ecs_state
+
+        return ecs_state(described)
+
+    def times(self, described: Mapping[str, Any]) -> tuple[float | None, float | None, float | None]:
+        """When it was submitted, started, stopped."""
+        names = ("createdAt", "startedAt", "stoppedAt")
+        submitted, started, stopped = (
+            described[name].timestamp() if described.get(name) else None for name in names
+        )
+        return submitted, started, stopped
+
+    def failure(self, described: Mapping[str, Any]) -> Failure | None:
+        """Why a task that has stopped failed."""
+        from airloom.failures import of_ecs
+        from airloom.operators.definitions import CONTAINER
+
+        return of_ecs(described, CONTAINER)
+
+    def blocked(self, described: Mapping[str, Any]) -> str:
+        """Why a task waits; ECS says no more than its status."""
+        return str(described.get("lastStatus", ""))
+
+    def wait(self, context: Context, job: str, start_by: float | None, end_by_s: float | None) -> None:
+        """Wait for a task's end; see `JobStep.wait`."""
+        from airloom.triggers.jobs import EcsTaskEnd
+
+        self.arn = job
+        if self.deferrable:
+            self.defer(
+                trigger=EcsTaskEnd(
+                    job=job,
+                    start_by=start_by,
+                    end_by_s=end_by_s,
+                    poll_interval=self.poll_interval,
+                    place=self.cluster or "",
+                    aws_conn_id=self.aws_conn_id,
+                    region_name=self.region_name,
+                    verify=self.verify,
+                    botocore_config=self.botocore_config,
+                ),
+                method_name="execute_complete",
+            )
+        self.task_log_fetcher = None
+        try:
+            while True:
+                described = self.describe(job)
+                if described is None or self.state(described) == "over":
+                    return
+                _, started, _ = self.times(described)
+                waiting = self.state(described) == "waiting"
+                if waiting and start_by is not None and time.time() >= start_by:
+                    return
+                if started is not None and end_by_s is not None and time.time() >= started + end_by_s:
+                    return
+                if self.task_log_fetcher is None and not waiting:
+                    self.task_log_fetcher = self._get_task_log_fetcher()
+                    self.task_log_fetcher.start()
+                time.sleep(self.poll_interval)
+        finally:
+            if self.task_log_fetcher is not None:
+                self.task_log_fetcher.stop()  # type: ignore[no-untyped-call]
+                self.task_log_fetcher.join()
+
+    def stop(self, job: str, reason: str) -> None:
+        """Stop a task."""
+        self.client.stop_task(cluster=self.cluster, task=job, reason=reason)
+
+    def on_kill(self) -> None:
+        """Stop the task when Airflow ends the one that waits for it."""
+        if self.arn:
+            self.stop(self.arn, ENDED_BY_AIRFLOW)
+
+    def lines(self, described: Mapping[str, Any]) -> Sequence[str]:
+        """What a task has printed, as far as CloudWatch has it."""
+        self.arn = str(described["taskArn"])
+        return self._get_task_log_fetcher().get_last_log_messages(10_000)

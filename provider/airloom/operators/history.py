@@ -1,0 +1,58 @@
+"""What became of the attempts at one task since it was cleared last: what the budgets of retries count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from airloom.failures import FailureKind
+from airloom.sizing.recovery import Former
+from airloom.store.datastore import Datastore, TaskKey
+from airloom.store.records import BeginRecord, FailedRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that has begun, and of which nobody has recorded an end."""
+
+    key: TaskKey
+    number: int
+    begin: BeginRecord
+
+
+@dataclass(slots=True)
+class History:
+    """Attempts of one task.
+
+    ``former`` are those of this generation that failed; ``open`` the one that may still run;
+    ``stale`` those without an end from before the task was cleared.
+    """
+
+    former: list[Former] = field(default_factory=list)
+    open: Attempt | None = None
+    stale: list[Attempt] = field(default_factory=list)
+
+
+def history(datastore: Datastore, key: TaskKey, generation: int) -> History:
+    """Read what became of the attempts at a task, in their order."""
+    found = History()
+    for number in datastore.attempts(key):
+        begun = datastore.begin(key, number)
+        failed = datastore.failed(key, number)
+        if failed is not None:
+            if begun.generation == generation:
+                found.former.append(former(begun, failed))
+        elif not datastore.is_done(key, number):
+            attempt = Attempt(key, number, begun)
+            if begun.generation == generation:
+                found.open = attempt
+            else:
+                found.stale.append(attempt)
+    return found
+
+
+def former(begun: BeginRecord, failed: FailedRecord) -> Former:
+    """What the budgets need to know about an attempt that failed."""
+    # Records of a version that told no kinds are of the user's own failures.
+    kind = FailureKind(failed.failure) if failed.failure else FailureKind.USER_CODE
+    size = begun.size or failed.size
+    return Former(kind, None if size is None else size.memory_mib, again=not failed.final)

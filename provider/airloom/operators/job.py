@@ -1,0 +1,119 @@
+"""What the operators of AWS Batch and ECS have in common: one step of a flow as a job elsewhere.
+
+Parsing a DAG file imports this module, so everything that only a running task needs is
+imported where it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airloom.failures import Failure
+    from airloom.operators.jobs import Submission
+    from airloom.plan import StepPlan
+    from airloom.settings import Settings
+
+FIELDS: tuple[str, ...] = ("flow", "plan", "step", "index", "image", "cpu", "memory_mib", "gpu")
+"""Template fields of both: what a task's page in Airflow shows."""
+
+
+class JobStep:
+    """One step as a job: what `airloom.operators.jobs` asks an operator for, and the entries of Airflow.
+
+    An operator's own part is how its service submits, describes and stops a job.
+    """
+
+    flow: str
+    plan: str
+    step: str | None
+    index: str | None
+    image: str | None
+    cpu: float | None
+    memory_mib: int | None
+    gpu: int | None
+    deferrable: bool
+    poll_interval: int
+
+    def execute(self, context: Context) -> Any:
+        """Run the step as a job; return what `StepOperator` returns.
+
+        A job of this attempt that runs already, or has ended meanwhile, is gone on with.
+
+        Raises
+        ------
+        AirflowFailException
+            When another try cannot help: the budget of this kind of failure is used up.
+        AirflowException
+            When the step failed and may be tried again.
+        """
+        from airloom.operators.jobs import run
+
+        return run(self, context, resumed=False)
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
+        """Go on after the triggerer has seen the end of the job, or the end of its time."""
+        from airloom.operators.jobs import run
+
+        return run(self, context, resumed=True)
+
+    def changed(self, step: StepPlan, settings: Settings) -> StepPlan:
+        """Fill in what the DAG file and the settings say about the step."""
+        raise NotImplementedError
+
+    def submit(self, submission: Submission, context: Context) -> str:
+        """Start a job; return its id.
+
+        Raises
+        ------
+        Refused
+            When the service will have none of it.
+        """
+        raise NotImplementedError
+
+    def find(self, name: str) -> str | None:
+        """Id of a job by its name: one whose submission was not recorded."""
+        raise NotImplementedError
+
+    def describe(self, job: str) -> Mapping[str, Any] | None:
+        """What the service says about a job; None when it knows no such job."""
+        raise NotImplementedError
+
+    def state(self, described: Mapping[str, Any]) -> str:
+        """Say ``waiting``, ``running`` or ``over``."""
+        raise NotImplementedError
+
+    def times(self, described: Mapping[str, Any]) -> tuple[float | None, float | None, float | None]:
+        """When it was submitted, when it started, when it stopped: seconds since 1970."""
+        raise NotImplementedError
+
+    def failure(self, described: Mapping[str, Any]) -> Failure | None:
+        """Why a job that is over failed; None when it did not."""
+        raise NotImplementedError
+
+    def blocked(self, described: Mapping[str, Any]) -> str:
+        """Why a job waits, in the words of the service; empty when it does not say."""
+        raise NotImplementedError
+
+    def wait(self, context: Context, job: str, start_by: float | None, end_by_s: float | None) -> None:
+        """Wait for a job's end, or defer until then.
+
+        Parameters
+        ----------
+        start_by
+            When it should have started (seconds since 1970); the wait ends then as well.
+        end_by_s
+            How many seconds it may run after its start.
+        """
+        raise NotImplementedError
+
+    def stop(self, job: str, reason: str) -> None:
+        """Stop a job."""
+        raise NotImplementedError
+
+    def lines(self, described: Mapping[str, Any]) -> Sequence[str]:
+        """What a job has printed, as far as its log still has it."""
+        raise NotImplementedError
