@@ -15,7 +15,7 @@ from airloom import settings as settings_of
 from airloom.cli.choices import FlowFile, offered, take
 from airloom.cli.dump import dump_of_flow
 from airloom.cli.parameters import as_conf, file_option, given, parameter_options
-from airloom.cli.show import render
+from airloom.cli.show import render, rounded_sizes
 from airloom.cli.tags import tag_of_flow
 from airloom.compiler.planner import Compiled, compile_flow
 from airloom.errors import FlowError
@@ -117,6 +117,8 @@ def _check(source: FlowFile) -> click.Command:
     def check(options: Options) -> None:
         plan = options.compile(source).plan
         if not options.quiet:
+            for text in rounded_sizes(plan):
+                click.echo(f"size of {text}")
             click.echo(f"{plan.flow}: {len(plan.steps)} steps, all is well. Plan {plan.digest[:11]}.")
 
     return check

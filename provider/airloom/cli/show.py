@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from airloom.codec import Json
 from airloom.plan import Plan, StepPlan
+from airloom.sizing.catalogue import rounded
 
 _SHAPES = {"foreach": "[[{}]]", "parallel": "[[{}]]", "switch": "{{{}}}"}
 
@@ -30,6 +31,8 @@ def _text(plan: Plan) -> Iterator[str]:
     for text in plan.attached:
         yield f"  with {text}"
     yield from _deployment(plan)
+    for text in rounded_sizes(plan):
+        yield f"  size of {text}"
     for step in plan.steps:
         yield ""
         yield f"{'  ' * step.depth}{step.name}{_facts(step)}"
@@ -80,9 +83,34 @@ def _facts(step: StepPlan) -> str:
         facts.append("card" if len(step.cards) == 1 else f"{len(step.cards)} cards")
     if step.wrappers:
         facts.append(f"inside {', '.join(reversed(step.wrappers))}")
-    sizes = {"vCPU": step.resources.cpu, "MiB": step.resources.memory_mib, "GPU": step.resources.gpu}
-    facts += [f"{size:g} {unit}" for unit, size in sizes.items() if size]
+    if step.target != "worker":
+        facts.append(f"on {step.target}")
+    facts += _sizes(step)
     return f" ({', '.join(facts)})" if facts else ""
+
+
+def _sizes(step: StepPlan) -> Iterator[str]:
+    needs = step.resources
+    sizes = (
+        ("cpu", "vCPU", needs.cpu),
+        ("memory", "MiB", needs.memory_mib),
+        ("gpu", "GPU", needs.gpu),
+    )
+    for name, unit, size in sizes:
+        if name in needs.computed:
+            yield f"{unit} computed" + (f", at least {size:g}" if size else "")
+        elif name in needs.learned:
+            yield f"{unit} learned" + (f", {size:g} at first" if size else "")
+        elif size:
+            yield f"{size:g} {unit}"
+
+
+def rounded_sizes(plan: Plan) -> Iterator[str]:
+    """Say which steps get another size than they ask for, where the flow names the platform."""
+    for step in plan.steps:
+        change = rounded(step) if step.target in ("batch", "ecs") else None
+        if change is not None:
+            yield f"{step.name}: {change}"
 
 
 def _arrow(step: StepPlan) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from airloom.compiler.graph import BRANCHING, INDEXED, Clash, Graph, Node, walk
 from airloom.compiler.parameter_checks import PARAMETER_RULES, RESERVED_STEPS
 from airloom.compiler.reads import unset_reads
+from airloom.compiler.size_checks import sizes
 from airloom.compiler.transitions import returns
 from airloom.errors import CheckFailed, FlowError, GraphError, Place
 from airloom.names import did_you_mean
@@ -442,4 +443,5 @@ STEP_RULES: tuple[Rule, ...] = (
     catch_places,
     step_before_join,
     parallel_steps,
+    sizes,
 )
