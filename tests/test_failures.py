@@ -230,6 +230,8 @@ ECS = [
         KIND.LOST_HOST,
         True,
     ),
+    # docs: AWS Batch, "Instance draining and task interruptions"
+    (("EssentialContainerExited", "Task stopped during instance draining", "", 143), KIND.LOST_HOST, True),
     # docs: Amazon ECS, "Stopped tasks error messages"
     (("EssentialContainerExited", "Host EC2 (instance i-1) stopped.", "", 143), KIND.LOST_HOST, True),
     # docker-archive/compose-cli#1510

@@ -128,7 +128,7 @@ _WHATEVER: Sequence[tuple[str, FailureKind]] = (
     (r"cannotpull|imagepull|pull access denied|manifest (for .* not found|unknown)", FailureKind.IMAGE_PULL),
     (r"dockertimeout|runtimetimeout|timeout waiting for|internalerror|cannotinspect", FailureKind.LOST_HOST),
     (r"unexpected ec2 error|network interface provision|^AGENT\b", FailureKind.LOST_HOST),
-    (r"terminationnotice|performing maintenance|task retirement", FailureKind.LOST_HOST),
+    (r"terminationnotice|performing maintenance|task retirement|instance draining", FailureKind.LOST_HOST),
     (r"resourceinitialization|cannotstartcontainer|cannotcreatecontainer", FailureKind.START_FAILED),
     (
         r"cannotcreatevolume|containerruntimeerror|taskfailedtostart|overrides length",

@@ -29,7 +29,7 @@ class Account:
     spot_queue: str = "spot"
     fargate_queue: str = "fargate"
     cluster: str = "airloom"
-    log_group: str = "/airloom/jobs"
+    log_group: str = "/ecs/airloom"  # the default of the setting ecs_log_group
     job_role: str = ""
     execution_role: str = ""
     subnets: tuple[str, ...] = ()

@@ -236,7 +236,8 @@ class Job:
         logging = made.get("logConfiguration") or {}
         options = logging.get("options") or {}
         group = options.get("awslogs-group", LOG_GROUP)
-        stream = f"{options.get('awslogs-stream-prefix', self.definition.name)}/default/{task}"
+        # docs: AWS Batch, "Job states": the first 200 characters of the definition's name.
+        stream = f"{options.get('awslogs-stream-prefix', self.definition.name[:200])}/default/{task}"
         if group == LOG_GROUP:
             self.backend.logs_backend.ensure_log_group(group)
         log = log_to(self.backend.logs_backend, options, group, stream, fargate=self.fargate)
