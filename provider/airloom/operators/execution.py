@@ -6,7 +6,7 @@ import logging
 import os
 import subprocess
 import threading
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import IO, TYPE_CHECKING, NoReturn
 
 # Airflow 3.1 has neither configuration nor these exceptions in its SDK; this module knows where they are.
@@ -20,8 +20,10 @@ from airflow.providers.common.compat.sdk import (
 
 from airloom import settings as settings_of
 from airloom.errors import AirloomError, StepFailed
+from airloom.failures import FailureKind
 from airloom.flow.flow_decorators import FINISHED
 from airloom.names import Indices, pack_indices, task_id, unpack_indices
+from airloom.operators.history import History, former, history
 from airloom.operators.runs import airflow_settings, begin_run
 from airloom.runtime.code import load_flow
 from airloom.runtime.command import Command, build
@@ -29,9 +31,10 @@ from airloom.runtime.exit_hooks import call_exit_hooks
 from airloom.runtime.lineage import Lineage
 from airloom.runtime.logs import captured
 from airloom.runtime.secrets import connection_fields, fields_of
-from airloom.runtime.task import Task, TaskRequest
+from airloom.runtime.task import Task, TaskRequest, now
+from airloom.sizing.recovery import after
 from airloom.store.datastore import Datastore, TaskKey
-from airloom.store.records import Outcome
+from airloom.store.records import ErrorRecord, FailedRecord, Outcome, Usage
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -164,11 +167,49 @@ class Execution:
         if finished is not None:
             logger.info("%s is committed already in this try or one before", self.key(place).pathspec)
             return finished
+        request, killed = self._after_others(place, request)
+        if killed is not None:
+            return self.task(request).give_up(killed).outcome
         while True:
             outcome = self._attempt(request)
             # A step that leads back to itself runs round after round in this one Airflow task.
             if self.step.name not in outcome.targets:
                 return outcome
+
+    def _after_others(self, place: Indices, request: TaskRequest) -> tuple[TaskRequest, StepFailed | None]:
+        """Count the tries before this one by what became of them; give what @catch takes, if it is its turn.
+
+        A try whose process was killed could record nothing: it is recorded now, and counts like one that
+        the user's code ended. With @catch Airflow has one try more, for one that was killed as the last.
+        """
+        allowed = max(self._retries - (self.step.catch is not None), 0)
+        step = replace(self.step, retry=replace(self.step.retry, times=allowed))
+        past = History()
+        if self._context["ti"].try_number > self.generation + 1:
+            past = history(self.datastore, self.key(place), self.generation)
+        if past.open is not None:
+            what = "its process was killed, or its machine was lost"
+            kind = FailureKind.UNKNOWN
+            lost = FailedRecord(
+                now(),
+                ErrorRecord(f"airloom.{kind.value}", what, ""),
+                Usage(0.0, 0.0, 0.0),
+                code=self.plan.code,
+                failure=kind.value,
+                size=past.open.begin.size,
+            )
+            self.datastore.fail(past.open.key, past.open.number, lost)
+            past.former.append(former(past.open.begin, lost))
+        following = after(step, past.former)
+        last = following.last_try or request.last_try
+        counted = replace(request, retry_count=following.retry_count, last_try=last)
+        if following.again or self.step.catch is None:
+            return counted, None
+        return counted, StepFailed(
+            f"the processes of all tries of the step {self.step.name!r} were killed, or their machines lost",
+            where=self.key(place).pathspec,
+            mend="look at the logs of the tries before this one; it may need more memory than there is.",
+        )
 
     def _attempt(self, request: TaskRequest) -> Outcome:
         task = self.task(request)
@@ -224,7 +265,8 @@ class Execution:
             step=self.step.name,
             task=task_id(place),
             retry_count=max(ti.try_number - 1 - generation, 0),
-            last_try=ti.try_number > max_tries,
+            # With @catch there is one try more, for one that was killed: see `_after_others`.
+            last_try=ti.try_number > max_tries - (self.step.catch is not None),
             generation=generation,
             origin=origin,
         )

@@ -114,10 +114,13 @@ class JobExecution(Execution):
         """
         places = self.places(index)
         waited = resumed
+        told = not resumed
         while True:
             outcomes = {place: self.finished(place, self.generation) for place in places}
             rest = [place for place, outcome in outcomes.items() if outcome is None]
             if not rest:
+                if not told:
+                    self._tell(places)
                 return self.ended(places, [outcome for outcome in outcomes.values() if outcome is not None])
             known = {place: history(self.datastore, self.key(place), self.generation) for place in rest}
             self._stop_stale(known)
@@ -128,6 +131,9 @@ class JobExecution(Execution):
                     waited = True
                     continue
                 failed = self._settle(known, described)
+                if not told:
+                    self._tell(rest)
+                    told = True
                 if failed and waited:
                     self._raise(
                         {place: history(self.datastore, self.key(place), self.generation) for place in rest}
@@ -196,8 +202,8 @@ class JobExecution(Execution):
             attempt = found.open
             if attempt is None:
                 continue
-            lines = list(self.operator.lines(described)) if described is not None else []
-            self._show(attempt, lines)
+            if described is not None:
+                self._keep_log(attempt, described)
             if self.datastore.is_done(attempt.key, attempt.number):
                 continue
             failures += 1
@@ -249,20 +255,29 @@ class JobExecution(Execution):
             ),
         )
 
-    def _show(self, attempt: Attempt, lines: list[str]) -> None:
-        """Keep the log of a container that was killed, and show what nobody has shown live."""
+    def _keep_log(self, attempt: Attempt, described: Mapping[str, Any]) -> None:
+        """Keep what a container has printed that was killed, and so could not keep it itself."""
         try:
-            kept = [line.text for line in parse(self.datastore.log(attempt.key, attempt.number))]
-        except AirloomError:  # a container that was killed could keep none
-            kept = lines
+            self.datastore.log(attempt.key, attempt.number)
+        except AirloomError:
+            lines = self.operator.lines(described)
             log = Log()
             for line in lines:
                 log.feed("o", f"{line}\n")
             if lines:
                 self.datastore.write_log(attempt.key, attempt.number, log.to_bytes())
-        if self.operator.deferrable:
-            for line in kept:
-                logger.info("[%s] %s", attempt.key.task, line)
+
+    def _tell(self, places: list[Indices]) -> None:
+        """Show what the containers have printed while this task was deferred."""
+        for place in places:
+            key = self.key(place)
+            numbers = self.datastore.attempts(key)
+            try:
+                kept = self.datastore.log(key, numbers[-1]) if numbers else b""
+            except AirloomError:  # none, or a container still runs
+                continue
+            for line in parse(kept):
+                logger.info("[%s] %s", key.task, line.text)
 
     def _stop_stale(self, known: Mapping[Indices, History]) -> None:
         """Stop what still runs from before the task was cleared: its results would count for nothing."""
