@@ -250,7 +250,16 @@ def take_over(
     """Write the finished tasks into a new run; return their outcomes.
 
     What is written are two small records an attempt, which name the same blobs.
+
+    Raises
+    ------
+    NotFound
+        When the older run was deleted since it was chosen.
     """
+    if record.resumed_from is not None:
+        # Behind the new run's own record: who deletes the older run looks for new ones after its
+        # record is gone, so one of the two sees the other.
+        datastore.run(record.flow, record.resumed_from)
     tasks = list(finished)
     attempts = {
         old.pathspec: f"{_in(record, old.key).pathspec}@{number}"

@@ -110,6 +110,12 @@ class Objects(Protocol):
     def delete_many(self, keys: Iterable[str]) -> None:
         """Remove objects, in any order; those that are not there do no harm."""
 
+    def tidy(self, before: float) -> int:
+        """Remove what writers left that began before a time and were killed; give its bytes.
+
+        Unfinished uploads to a bucket are not seen: a rule of the bucket ends those.
+        """
+
 
 def check_key(key: str) -> str:
     """Return the key if it can be one.
@@ -244,6 +250,9 @@ class MemoryObjects:
     def delete_many(self, keys: Iterable[str]) -> None:
         for key in keys:
             self.delete(key)
+
+    def tidy(self, before: float) -> int:
+        return 0
 
     def forget(self) -> None:
         """Give the name up; what was held lasts as long as this object."""

@@ -133,6 +133,9 @@ class RemoteObjects:
                 batch = []
         self._delete_batch(batch)
 
+    def tidy(self, before: float) -> int:
+        return 0
+
     # -- reading ---------------------------------------------------------------------------
 
     def get(self, key: str) -> bytes:

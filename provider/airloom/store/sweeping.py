@@ -33,7 +33,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from airloom.errors import AlreadyExists
+from airloom.errors import AlreadyExists, NotFound
 from airloom.names import escape
 from airloom.store.objects import Entry, Objects
 
@@ -116,9 +116,10 @@ def _flag(folder: str) -> str:
 
 
 def _age_s(objects: Objects, flag: str) -> float | None:
-    times = (entry.written_at for entry in objects.entries(FLAGS) if entry.key == flag)
-    written = next(times, None)
-    return None if written is None else time.time() - written
+    try:
+        return time.time() - objects.entry(flag).written_at
+    except NotFound:
+        return None
 
 
 def _waited(objects: Objects, flag: str) -> bool:
