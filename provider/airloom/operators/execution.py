@@ -225,9 +225,13 @@ class Execution:
 
     def task(self, request: TaskRequest) -> Task:
         """Begin an attempt in this process."""
+        return Task(self.datastore, self.plan, self.flow(), request, (AirflowTaskTimeout,), SECRET_BACKENDS)
+
+    def flow(self) -> type[FlowSpec]:
+        """The flow's class; its module is imported once."""
         if self._flow is None:
             self._flow = load_flow(self.plan, self.datastore, self.settings.cache_folder)
-        return Task(self.datastore, self.plan, self._flow, request, (AirflowTaskTimeout,), SECRET_BACKENDS)
+        return self._flow
 
     def finished(self, place: Indices, generation: int) -> Outcome | None:
         """Outcome that was committed since the last clear, by this try or one before.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from airloom.failures import FailureKind
+from airloom.runtime import sizes
+from airloom.sizing.catalogue import Size
 from airloom.sizing.recovery import Former
 from airloom.store.datastore import Datastore, TaskKey
 from airloom.store.records import BeginRecord, FailedRecord
@@ -23,11 +24,12 @@ class Attempt:
 class History:
     """Attempts of one task.
 
-    ``former`` are those of this generation that failed; ``open`` the one that may still run;
-    ``stale`` those without an end from before the task was cleared.
+    ``former`` are those of this generation that failed, ``size`` what the last of them had; ``open`` is the
+    one that may still run; ``stale`` are those without an end from before the task was cleared.
     """
 
     former: list[Former] = field(default_factory=list)
+    size: Size | None = None
     open: Attempt | None = None
     stale: list[Attempt] = field(default_factory=list)
 
@@ -41,6 +43,7 @@ def history(datastore: Datastore, key: TaskKey, generation: int) -> History:
         if failed is not None:
             if begun.generation == generation:
                 found.former.append(former(begun, failed))
+                found.size = begun.size or failed.size
         elif not datastore.is_done(key, number):
             attempt = Attempt(key, number, begun)
             if begun.generation == generation:
@@ -52,7 +55,5 @@ def history(datastore: Datastore, key: TaskKey, generation: int) -> History:
 
 def former(begun: BeginRecord, failed: FailedRecord) -> Former:
     """What the budgets need to know about an attempt that failed."""
-    # Records of a version that told no kinds are of the user's own failures.
-    kind = FailureKind(failed.failure) if failed.failure else FailureKind.USER_CODE
     size = begun.size or failed.size
-    return Former(kind, None if size is None else size.memory_mib, again=not failed.final)
+    return sizes.former(failed.failure, None if size is None else size.memory_mib, final=failed.final)

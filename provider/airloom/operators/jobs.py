@@ -27,9 +27,10 @@ from airloom.operators.history import Attempt, History, history
 from airloom.runtime.carried import carried_in, container_command, root_inside
 from airloom.runtime.command import Command, text_of
 from airloom.runtime.logs import Log, parse
-from airloom.runtime.task import TaskRequest, now
+from airloom.runtime.sizes import is_last
+from airloom.runtime.task import TaskRequest, first_size, now
 from airloom.sizing.catalogue import Size, declared, fit, platform_of
-from airloom.sizing.recovery import Next, after
+from airloom.sizing.recovery import Next, after, resized
 from airloom.store.records import BeginRecord, ErrorRecord, FailedRecord, JobRecord, Usage
 
 if TYPE_CHECKING:
@@ -351,7 +352,7 @@ class JobExecution(Execution):
 
     def _submit(self, due: Mapping[Indices, History]) -> None:
         following = {place: self._next(found) for place, found in due.items()}
-        size = self._size(following)
+        size = self._size(due, following)
         for place, found in due.items():
             if found.former:
                 logger.info("%s: %s", self.key(place).pathspec, following[place].sentence)
@@ -363,6 +364,7 @@ class JobExecution(Execution):
                 self.request(place),
                 retry_count=following[place].retry_count,
                 last_try=following[place].last_try,
+                last_size=is_last(self.step, found.former, size),
                 size=size,
             )
             attempt = found.open or self._claim(place, request, name)
@@ -381,15 +383,29 @@ class JobExecution(Execution):
         self._note(attempts, name, job)
         logger.info("job %s (%s) with %s (%s)", job, name, size, size.why)
 
-    def _size(self, following: Mapping[Indices, Next]) -> Size:
-        """Size of the next job: the largest that any of its attempts needs."""
-        asked = declared(self.step.resources, self.step.target)
-        grown = [one.memory_mib for one in following.values() if one.memory_mib is not None]
-        if grown and max(grown) > (asked.memory_mib or 0):
-            asked = replace(
-                asked, memory_mib=max(grown), why="grown after out of memory", grown_from_mib=asked.memory_mib
-            )
-        return fit(asked, self.step.target, platform_of(self.step), where=f"step {self.step.name!r}")
+    def _size(self, due: Mapping[Indices, History], following: Mapping[Indices, Next]) -> Size:
+        """Size of the next job: the largest that any of its attempts needs, as it is offered.
+
+        Raises
+        ------
+        SizeError
+            When nobody offers so much, or a function of the flow gives no size.
+        """
+        sizes = [self._size_of(place, found, following[place]) for place, found in due.items()]
+        most = max(sizes, key=lambda size: size.memory_mib or 0)
+        cpu = max((size.cpu or 0.0 for size in sizes), default=0.0) or None
+        where = f"step {self.step.name!r}"
+        return fit(replace(most, cpu=cpu), self.step.target, platform_of(self.step), where=where)
+
+    def _size_of(self, place: Indices, found: History, following: Next) -> Size:
+        if found.size is not None:
+            return resized(found.size, following)
+        steps = tuple(self.step if step.name == self.step.name else step for step in self.plan.steps)
+        here = replace(self.plan, steps=steps)
+        request = replace(self.request(place), apply_sizes=self.settings.sizes == "apply")
+        return first_size(self.datastore, here, request, self.flow) or declared(
+            self.step.resources, self.step.target
+        )
 
     def _claim(self, place: Indices, request: TaskRequest, name: str | None) -> Attempt:
         key = self.key(place)

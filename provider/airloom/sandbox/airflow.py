@@ -206,6 +206,18 @@ class Sandbox:
             self._record.release()
             self._unguard()
 
+    def restart(self, component: str) -> None:
+        """Kill one component at once, as a crash would, and start it anew; what it had started lives on."""
+        self._running[component].kill()
+        self._running[component].wait()
+        self._running[component] = spawn(
+            [str(self._python), "-m", "airflow", *self._components[component]],
+            self._environment_of(component),
+            self.airflow_home,
+            self._log(component, fresh=True),
+        )
+        self._record.write([program.pid for program in self._running.values()])
+
     def detach(self) -> None:
         """Leave it running when this process ends; ``Sandbox(home, ...).stop()`` ends it later."""
         for program in self._running.values():
