@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import report
-from benchmarks.cases import CASES
+from benchmarks.cases import CASES, GROUPS
 from benchmarks.measure import Bench, Row
 from benchmarks.peer import peer_python
 
@@ -42,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="name", help=f"any of {', '.join(CASES)}; else all")
+    known = f"any of {', '.join((*CASES, *GROUPS))}; else all"
+    parser.add_argument("names", nargs="*", metavar="name", help=known)
     parser.add_argument("--repetitions", type=int, help="pairs a case, instead of its own number")
     parser.add_argument("--peer", type=Path, help="interpreter with the peer; else .venv-bench is made")
     parser.add_argument(
@@ -50,6 +51,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--write", action="store_true", help=f"put the table into {report.PAGE.name}, too")
     options = parser.parse_args(arguments)
+    options.names = [case for name in options.names for case in GROUPS.get(name, (name,))]
     unknown = [name for name in options.names if name not in CASES]
     if unknown:
         parser.error(f"no case {', '.join(unknown)}: there are {', '.join(CASES)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from benchmarks import airflow_tasks, dag_files, local_runs, readers, values
+from benchmarks import airflow_tasks, buckets, dag_files, local_runs, readers, values
 from benchmarks.measure import Bench, Row
 
 Case = Callable[[Bench], Iterator[Row]]
@@ -20,8 +20,15 @@ CASES: dict[str, Case] = {
     "compressible": values.compressible,
     "ints": values.ints,
     "frame": values.frame,
+    "texts": values.texts,
+    "s3": buckets.s3,
     "client": readers.successful,
     "parse": dag_files.parsing,
     "step": airflow_tasks.steps,
 }
 """Case by name; one case can give several rows."""
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "store": ("random", "compressible", "ints", "frame", "texts", "s3", "client"),
+}
+"""Names for several cases at once."""

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 CHILDREN = Path(__file__).parent / "children"
 
-Unit = Literal["s", "MiB"]
+Unit = Literal["s", "MiB", "files"]
 Kind = Literal["ratio", "absolute", "difference"]
 
 # What must not differ between the two sides, nor between two users of the benchmarks.

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-REQUIREMENTS = ("metaflow==2.19.39", "numpy==2.4.6", "pandas==3.1.1")
+REQUIREMENTS = ("metaflow==2.19.39", "numpy==2.4.6", "pandas==3.1.1", "pyarrow==26.0.1", "boto3==1.44.8")
 
 _FOLDER = Path(__file__).parents[1] / ".venv-bench"
 

@@ -88,8 +88,8 @@ def _cells(row: Row) -> list[str]:
 
 
 def _amount(value: float, unit: Unit) -> str:
-    if unit == "MiB":
-        return f"{value:,.0f} MiB"
+    if unit != "s":
+        return f"{value:,.0f} {unit}"
     return f"{value:.2f} s" if abs(value) >= 1 else f"{value * 1000:.3g} ms"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import made
 
@@ -24,23 +25,26 @@ def save(kind: str, folder: str) -> None:
         records = datastore.save_artifacts(values)
         datastore.commit(_KEY, attempt, DoneRecord(_TIME, records, Outcome(), Usage(0, 0, 0)))
 
-    made.measured(work)
+    made.measured(work, folder)
 
 
 def load(kind: str, folder: str) -> None:
     """All artifacts of the task, each of them read."""
     made.preload(kind)
 
-    def work() -> None:
+    def work() -> dict[str, float]:
+        began = time.perf_counter()
         datastore = Datastore.open(Settings(datastore_root=folder))
         found = {
             name: datastore.load_artifact(record, name).value
             for name, record in datastore.done(_KEY).artifacts.items()
         }
+        usable = time.perf_counter() - began
         if kind == "ints":
             assert sum(found.values()) == 49_995_000
         else:
             made.read(found["x"])
+        return {"usable": usable}
 
     made.measured(work)
 

@@ -23,7 +23,7 @@ def save(kind: str, folder: str) -> None:
         task.save_artifacts(values.items(), len_hint=len(values))
         task.done()
 
-    made.measured(work)
+    made.measured(work, folder)
 
 
 def load(kind: str, folder: str) -> None:
