@@ -16,9 +16,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-_TOO_BUSY = (
-    b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
-)
 _PIECE = 1 << 16
 
 
@@ -26,7 +23,8 @@ _PIECE = 1 << 16
 class Fault:
     """What happens to one request.
 
-    ``refuse``: the connection is reset at once. ``busy``: it is answered 503. ``sent`` and
+    ``refuse``: the connection is reset at once. ``answer``: the proxy itself answers, status and
+    code, as ``503 SlowDown``. ``sent`` and
     ``received``: it is cut after so many bytes of its own or of its answer; with ``politely`` the
     connection is closed as if all had been said, else reset. ``sent_all``: the store does what
     it is asked, and the answer is lost. ``silent``: nothing is ever answered. ``latency_s``:
@@ -34,7 +32,7 @@ class Fault:
     """
 
     refuse: bool = False
-    busy: bool = False
+    answer: str = ""
     silent: bool = False
     sent_all: bool = False
     sent: int | None = None
@@ -63,10 +61,15 @@ def at_random(seed: int, share: float, faults: list[Fault]) -> Plan:
 
 
 class FaultProxy:
-    """The running proxy; ``plan`` may be changed at any time, ``begin`` counts from 0 again."""
+    """The running proxy.
+
+    ``begin`` follows a plan and counts from 0 again; ``lines`` are the requests since then, and
+    ``spoilt`` how many of them were. ``deaf``: the store is never told to create only.
+    """
 
     def __init__(self, target: int) -> None:
         self.plan: Plan = never
+        self.deaf = False
         self.lines: list[str] = []
         self.spoilt = 0
         self._target = target
@@ -130,13 +133,19 @@ class FaultProxy:
     def _relay(self, client: socket.socket, head: bytes, rest: bytes, fault: Fault) -> None:
         time.sleep(fault.latency_s)
         length = int(_header(head, b"content-length") or 0)
-        if fault.busy:
+        if fault.answer:
             _drain(client, length - len(rest))
+            number, _, code = fault.answer.partition(" ")
+            body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>said the proxy</Message></Error>"
             client.sendall(
-                b"HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nConnection: close\r\n"
-                b"Content-Length: %d\r\n\r\n%s" % (len(_TOO_BUSY), _TOO_BUSY)
+                f"HTTP/1.1 {number} {code}\r\nContent-Type: application/xml\r\nConnection: close\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
             )
             return
+        if self.deaf:
+            # As servers are that do not know the header.
+            lines = head.split(b"\r\n")
+            head = b"\r\n".join(line for line in lines if not line.lower().startswith(b"if-none-match:"))
         with socket.create_connection(("127.0.0.1", self._target), timeout=60) as store:
             store.sendall(_closing(head))
             store.sendall(rest[: fault.sent])

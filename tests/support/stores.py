@@ -25,6 +25,8 @@ from uuid import uuid4
 
 import pytest
 
+from support.fault_proxy import FaultProxy, fault_proxy
+
 AZURITE = "3.35.0"
 # Both are in azurite's documentation, the same for everybody.
 ACCOUNT = "devstoreaccount1"
@@ -220,3 +222,11 @@ def az(az_server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
     """URL of an empty Azure container, which this process can enter."""
     enter(az_server, monkeypatch)
     return az_server.bucket()
+
+
+@pytest.fixture
+def proxied(s3_server: Server, s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
+    """A proxy before S3, which this process takes for the server; see `s3` for a folder."""
+    with fault_proxy(s3_server.port) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        yield proxy

@@ -34,7 +34,7 @@ def enter_datastore(settings: Settings) -> None:
     found = _connection(name)
     if found.conn_type not in _TYPES[location.cloud]:
         raise SettingsError(
-            f"the connection {name!r} is of the type {found.conn_type!r}, and the datastore is another cloud's",
+            f"the connection {name!r} is of the type {found.conn_type!r}, and the datastore of another cloud",
             where=variable("datastore_connection"),
             mend=f"name a connection of the type {' or '.join(_TYPES[location.cloud])}.",
         )

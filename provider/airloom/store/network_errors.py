@@ -12,6 +12,7 @@ from airloom.errors import AirloomError, SettingsError, StoreError, StoreUnavail
 from airloom.settings import variable
 
 _STATUS = re.compile(r"non-2xx status code: (\d{3})")
+_RETRIED = re.compile(r"after [1-9]\d* retries")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "InvalidBucketName")
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired")
@@ -41,6 +42,22 @@ def is_conflict(error: BaseException) -> bool:
     return status(error) == 409 and any(
         code in str(error) for code in ("ConditionalRequestConflict", "OperationAborted")
     )
+
+
+def gave_up_at_once(error: BaseException) -> bool:
+    """Say whether the client met trouble that may pass, and did not try again by itself.
+
+    It does not after an answer that broke off while it was read, and for requests that it does
+    not know to be harmless when they are done twice, such as deleting many objects.
+    """
+    text = str(error)
+    answer = status(error)
+    passing = (
+        answer >= 500 or answer in (408, 429)
+        if answer is not None
+        else "HTTP error" in text or "Http" in text
+    )
+    return passing and not _RETRIED.search(text) and not _without_credentials(error, text)
 
 
 def translate(error: BaseException, verb: str, where: str, credentials: str) -> AirloomError:
@@ -79,7 +96,7 @@ def translate(error: BaseException, verb: str, where: str, credentials: str) -> 
             where=where,
             mend="set the clock, and try again.",
         )
-    if code in _ELSEWHERE or answer == 301:
+    if code in _ELSEWHERE or answer == 301 or "redirect without LOCATION" in text:
         return SettingsError(
             f"the bucket lies in another region ({said})",
             where=bucket,
@@ -132,7 +149,7 @@ def _unavailable(text: str, verb: str, where: str, said: str) -> StoreUnavailabl
             mend=f"correct {variable('store_endpoint')} or {variable('store_region')}, or mend this "
             "machine's name resolution.",
         )
-    if "kind: Connect" in text:
+    if "kind: Connect," in text:
         return StoreUnavailable(
             f"the store's server cannot be reached: {server} accepts no connection",
             where=where,

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from uuid import uuid4
 
 import obstore
@@ -30,12 +30,14 @@ from airloom.errors import AirloomError, NotFound, SettingsError, StoreError, St
 from airloom.settings import Settings, variable
 from airloom.store.access import DEFAULTS, preload
 from airloom.store.clients import FIRST_PAUSE_S, LONGEST_PAUSE_S, Clients, make, stay_in_one_process
-from airloom.store.network_errors import is_conflict, is_no_bucket, status, translate
+from airloom.store.network_errors import gave_up_at_once, is_conflict, is_no_bucket, status, translate
 from airloom.store.objects import REFRESHED_S, Entries, Entry, Names, check_key, flat, missing, total
 from airloom.store.urls import Location
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+T = TypeVar("T")
 
 PART = 8 << 20
 """Objects of more bytes go and come in parts of so many."""
@@ -44,8 +46,9 @@ PART = 8 << 20
 _MOST_PARTS = 9_000
 # Below this it costs less to send the bytes in vain than to ask first.
 _AT_ONCE = 64 << 10
-_DELETED_AT_ONCE = 1_000
+_PAGE = 1_000
 _CREATES = ".airloom/creates"
+_OVER = object()
 _WRITER = "writer"
 
 
@@ -128,7 +131,7 @@ class RemoteObjects:
         batch: list[str] = []
         for key in keys:
             batch.append(check_key(key))
-            if len(batch) == _DELETED_AT_ONCE:
+            if len(batch) == _PAGE:
                 self._delete_batch(batch)
                 batch = []
         self._delete_batch(batch)
@@ -140,7 +143,7 @@ class RemoteObjects:
 
     def get(self, key: str) -> bytes:
         with self._told(check_key(key), "read"):
-            data = bytes(obstore.get(self._clients().usual, key).bytes())
+            data = self._tried(lambda client: bytes(obstore.get(client, key).bytes()))
         self._answered = True
         if key.endswith("/run.json"):
             # Whoever created the run has found out what the server can do, and all its tasks
@@ -202,17 +205,13 @@ class RemoteObjects:
             yield Entry(found["path"], found["size"], found["last_modified"].timestamp())
 
     def children(self, prefix: str = "") -> Names:
-        with self._told(check_key(prefix) if prefix else "", "listed"):
-            found = obstore.list_with_delimiter(self._clients().usual, prefix or None)
-        self._answered = True
+        found = self._folder(prefix)
         skipped = len(prefix) + 1 if prefix else 0
         paths = [*found["common_prefixes"], *(entry["path"] for entry in found["objects"])]
         return sorted({path[skipped:] for path in paths if _is_key(path)})
 
     def folder(self, prefix: str = "") -> tuple[Entries, Names]:
-        with self._told(check_key(prefix) if prefix else "", "listed"):
-            found = obstore.list_with_delimiter(self._clients().usual, prefix or None)
-        self._answered = True
+        found = self._folder(prefix)
         skipped = len(prefix) + 1 if prefix else 0
         objects = [
             Entry(entry["path"], entry["size"], entry["last_modified"].timestamp())
@@ -226,29 +225,30 @@ class RemoteObjects:
 
     def _put(self, key: str, parts: Sequence[Buffer], attributes: dict[str, str] | None = None) -> None:
         size = total(parts)
+        options: dict[str, Any] = {"use_multipart": False, "attributes": attributes}
+        if size > PART:
+            # Each part is tried again by itself, and all are taken back when one cannot go.
+            options["use_multipart"] = True
+            options["chunk_size"] = max(PART, -(-size // _MOST_PARTS))
+            options["max_concurrency"] = self._connections
+
+        def put(client: Any) -> None:
+            obstore.put(client, key, _joined(parts) if size <= PART else _pieces(parts), **options)
+
         with self._told(key, "written"):
-            client = self._clients().usual
-            if size <= PART:
-                obstore.put(client, key, _joined(parts), attributes=attributes, use_multipart=False)
-            else:
-                # Each part is tried again by itself, and all are taken back when one cannot go.
-                obstore.put(
-                    client,
-                    key,
-                    _pieces(parts),
-                    attributes=attributes,
-                    use_multipart=True,
-                    chunk_size=max(PART, -(-size // _MOST_PARTS)),
-                    max_concurrency=self._connections,
-                )
+            self._tried(put)
         self._answered = True
 
     def _range(self, key: str, offset: int, length: int) -> tuple[memoryview, int]:
         """Read a part of an object, and how long all of it is; nothing from behind its end."""
+
+        def part(client: Any) -> tuple[memoryview, int]:
+            found = obstore.get(client, key, options={"range": (offset, offset + length)})
+            return memoryview(found.bytes()), int(found.meta["size"])
+
         with self._told(key, "read"):
             try:
-                found = obstore.get(self._clients().usual, key, options={"range": (offset, offset + length)})
-                answer = memoryview(found.bytes()), int(found.meta["size"])
+                answer = self._tried(part)
             except refusals.GenericError as error:
                 if status(error) != 416:
                     raise
@@ -259,7 +259,7 @@ class RemoteObjects:
     def _head(self, key: str) -> Any:
         try:
             with self._told(key, "looked for"):
-                found = obstore.head(self._clients().usual, key)
+                found = self._tried(lambda client: obstore.head(client, key))
         except NotFound:
             if not self._answered:
                 # An answer to HEAD has no body: it may be the bucket that is missing.
@@ -270,37 +270,45 @@ class RemoteObjects:
         return found
 
     def _listed(self, prefix: str, start_after: str) -> Iterator[Any]:
-        after = start_after.rstrip("/")
-        with self._told(check_key(prefix) if prefix else "", "listed"):
-            batches = iter(
-                obstore.list(
-                    self._clients().usual,
-                    prefix or None,
-                    offset=after if _is_key(after) else None,
-                    chunk_size=1000,
-                )
-            )
-        while True:
+        folder = check_key(prefix) if prefix else None
+        after, tries = start_after, self._tries()
+        next(tries)
+        going = True
+        while going:
             with self._told(prefix, "listed"):
-                batch = next(batches, None)
-            if batch is None:
-                return
+                try:
+                    for found in self._pages(folder, after.rstrip("/")):
+                        # Not every server begins where it is told to.
+                        if found["path"] > after and _is_key(found["path"]):
+                            after = found["path"]
+                            yield found
+                    going = False
+                except refusals.BaseError as error:
+                    if not gave_up_at_once(error) or next(tries, _OVER) is _OVER:
+                        raise
+
+    def _pages(self, folder: str | None, after: str) -> Iterator[Any]:
+        offset = after if _is_key(after) else None
+        for page in obstore.list(self._clients().usual, folder, offset=offset, chunk_size=_PAGE):
             self._answered = True
-            for found in batch:
-                # Not every server begins where it is told to.
-                if found["path"] > start_after and _is_key(found["path"]):
-                    yield found
+            yield from page
+
+    def _folder(self, prefix: str) -> Any:
+        with self._told(check_key(prefix) if prefix else "", "listed"):
+            found = self._tried(lambda client: obstore.list_with_delimiter(client, prefix or None))
+        self._answered = True
+        return found
 
     def _delete(self, key: str) -> None:
         with suppress(NotFound), self._told(key, "deleted"):
-            obstore.delete(self._clients().usual, key)
+            self._tried(lambda client: obstore.delete(client, key))
 
     def _delete_batch(self, keys: Names) -> None:
         if not keys:
             return
         try:
             with self._told(keys[0], "deleted"):
-                obstore.delete(self._clients().usual, keys)
+                self._tried(lambda client: obstore.delete(client, keys))
         except NotFound:
             # Some clouds stop at an object that is not there.
             for key in keys:
@@ -321,12 +329,8 @@ class RemoteObjects:
         """
         mark = uuid4().hex
         clients = self._clients()
-        ends = time.monotonic() + int(self._settings.store_deadline_s)
         unsure = False
-        for number in range(int(self._settings.store_retries) + 1):
-            if number:
-                longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**number)
-                time.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - it spreads retries
+        for _ in self._tries():
             try:
                 with self._told(key, "created"):
                     obstore.put(
@@ -345,8 +349,6 @@ class RemoteObjects:
             else:
                 self._answered = True
                 return True
-            if time.monotonic() > ends:
-                break
         try:
             return self._is_mine(key, mark, data)
         except StoreError:
@@ -354,7 +356,7 @@ class RemoteObjects:
 
     def _is_mine(self, key: str, mark: str, data: Buffer) -> bool:
         with self._told(key, "read"):
-            found = obstore.get(self._clients().usual, key)
+            found = self._tried(lambda client: obstore.get(client, key))
             writer = found.attributes.get(_WRITER)
             # A server that keeps no such marks leaves only the bytes to tell by.
             return writer == mark if writer else found.bytes() == data
@@ -393,7 +395,7 @@ class RemoteObjects:
     def _known(self) -> bytes | None:
         try:
             with self._told(_CREATES, "read"):
-                return bytes(obstore.get(self._clients().usual, _CREATES).bytes()).strip()
+                return self._tried(lambda client: bytes(obstore.get(client, _CREATES).bytes()))
         except NotFound:
             return None
 
@@ -405,6 +407,33 @@ class RemoteObjects:
             return False
         finally:
             self._delete(key)
+
+    # -- trouble that passes ---------------------------------------------------------------
+
+    def _tries(self) -> Iterator[None]:
+        """Give a turn at once, and others after a pause, as many and as long as the settings say."""
+        ends = time.monotonic() + int(self._settings.store_deadline_s)
+        yield
+        for number in range(int(self._settings.store_retries)):
+            longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**number)
+            time.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - it spreads the tries of many
+            if time.monotonic() > ends:
+                return
+            yield
+
+    def _tried(self, act: Callable[[Any], T]) -> T:
+        """Do what may be done twice; again where the client itself would not."""
+        client = self._clients().usual
+        last: refusals.BaseError | None = None
+        for _ in self._tries():
+            try:
+                return act(client)
+            except refusals.BaseError as error:
+                if not gave_up_at_once(error):
+                    raise
+                last = error
+        assert last is not None  # noqa: S101 - there is always a first try
+        raise last
 
     # -- errors, and the client ------------------------------------------------------------
 
