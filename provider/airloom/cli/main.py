@@ -45,9 +45,11 @@ def airloom_group() -> click.Group:
     """Build the command line of ``airloom``."""
     # Not at the top: a flow's file that runs itself needs none of the verbs that read the store.
     from airloom.cli.card_commands import card
+    from airloom.cli.care_commands import CARE_COMMANDS
     from airloom.cli.code import code
     from airloom.cli.dump import dump_of_airloom
     from airloom.cli.sandbox import sandbox_stop
+    from airloom.cli.sizes import sizes
     from airloom.cli.store_commands import STORE_COMMANDS
     from airloom.cli.tags import tag_of_airloom
 
@@ -67,7 +69,16 @@ def airloom_group() -> click.Group:
             context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
         )
         airloom.add_command(command)
-    for command in (*STORE_COMMANDS, dump_of_airloom(), tag_of_airloom(), code, card, sandbox_stop):
+    for command in (
+        *STORE_COMMANDS,
+        *CARE_COMMANDS,
+        dump_of_airloom(),
+        tag_of_airloom(),
+        code,
+        card,
+        sandbox_stop,
+        sizes,
+    ):
         airloom.add_command(command)
     return airloom
 

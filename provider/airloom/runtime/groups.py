@@ -28,12 +28,16 @@ class Group:
 
     def peak_mib(self) -> float | None:
         """Most memory that was in use, without what a read file left behind; None where nobody counts."""
-        peak = self._number("memory.peak" if self.version == 2 else "memory.max_usage_in_bytes")
+        peak = self.peak_bytes()
         if peak is None:
             return None
         # Files that were read stay in memory as long as nobody needs it: no step asks for that.
         cached = self._count("memory.stat", "inactive_file" if self.version == 2 else "total_inactive_file")
         return round(max(0, peak - cached) / 2**20, 1)
+
+    def peak_bytes(self) -> int | None:
+        """Most memory that was in use since the group was made, files that were read included."""
+        return self._number("memory.peak" if self.version == 2 else "memory.max_usage_in_bytes")
 
     def kills(self) -> int:
         """How many of its processes the kernel has killed because memory ran out."""

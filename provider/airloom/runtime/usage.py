@@ -19,6 +19,8 @@ class Meter:
     def __init__(self) -> None:
         self._wall = time.monotonic()
         self._cpu = _cpu_s()
+        self._group = groups.own_group()
+        self._peak_before = 0 if self._group is None else self._group.peak_bytes() or 0
         self.input_bytes = 0
 
     def read(self) -> Usage:
@@ -29,7 +31,7 @@ class Meter:
         """
         peak = max(peak_mib(resource.getrusage(who)) for who in _PROCESSES)
         group = groups.own_group()
-        if group is not None and groups.is_alone(group):
+        if group is not None and self._is_ours(group, group.peak_bytes() or 0):
             peak = max(peak, group.peak_mib() or 0.0)
         return Usage(
             peak_memory_mib=peak,
@@ -37,6 +39,10 @@ class Meter:
             wall_s=round(time.monotonic() - self._wall, 3),
             input_bytes=self.input_bytes,
         )
+
+    def _is_ours(self, group: groups.Group, peak: int) -> bool:
+        # A group that is older than the attempt may have had its peak before: only a new one is ours.
+        return (group != self._group or peak > self._peak_before) and groups.is_alone(group)
 
 
 def peak_mib(used: resource.struct_rusage) -> float:
