@@ -30,6 +30,7 @@ import struct
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from mmap import mmap
 from typing import TYPE_CHECKING, Any
 
@@ -190,10 +191,33 @@ def _plainly(value: object, keep: Callable[[pickle.PickleBuffer], bool]) -> byte
 
 def _cloudpickle() -> Callable[..., bytes] | None:
     try:
-        import cloudpickle  # type: ignore[import-untyped]
+        import cloudpickle  # type: ignore[import-untyped] # noqa: F401 - the next one needs it
     except ImportError:
         return None
-    return cloudpickle.dumps  # type: ignore[no-any-return]
+    return _dumps()
+
+
+@cache
+def _dumps() -> Callable[..., bytes]:
+    import cloudpickle
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        # It would take a file that is open for reading for its contents, and say nothing.
+        dispatch_table = cloudpickle.Pickler.dispatch_table.new_child({io.TextIOWrapper: _stream})
+
+    def dumps(value: object, **options: Any) -> bytes:
+        out = io.BytesIO()
+        Pickler(out, **options).dump(value)
+        return out.getvalue()
+
+    return dumps
+
+
+def _stream(file: io.TextIOWrapper) -> tuple[Any, ...]:
+    for name in ("stdout", "stderr"):
+        if file is getattr(sys, name):
+            return getattr, (sys, name)
+    raise TypeError(f"cannot pickle {type(file).__name__!r} object")
 
 
 def _split(name: str, data: memoryview) -> list[_Part]:
