@@ -124,10 +124,9 @@ def _ours(kind: str) -> list[str]:
     return [sys.executable, str(Path(__file__).with_name("object_servers.py")), kind]
 
 
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[Server]:
-    """moto's S3."""
-    pytest.importorskip("moto", reason="moto is not installed")
+@contextmanager
+def served_s3() -> Iterator[Server]:
+    """Run moto's S3."""
     with running(_ours("s3"), r"^(\d+)$") as port:
         environment = {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
@@ -136,6 +135,14 @@ def s3_server() -> Iterator[Server]:
             "AWS_DEFAULT_REGION": "us-east-1",
         }
         yield Server("s3", port, environment)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[Server]:
+    """moto's S3."""
+    pytest.importorskip("moto", reason="moto is not installed")
+    with served_s3() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
