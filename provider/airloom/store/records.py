@@ -6,7 +6,9 @@ Layout below the store's root (every part of a key is escaped by `names.escape`)
     flows/<Flow>/plans/<digest>.json                      create-only
     flows/<Flow>/newest/<reversed time>-<run>             a listing answers "latest" in one request
     flows/<Flow>/successful/..., flows/<Flow>/tagged/...  the same for some of the runs: `store.index`
+    flows/<Flow>/sizes/<step>/<reversed time>-<id>.json   appended (`store.sizes`)
     flows/<Flow>/runs/<run>/run.json                      create-only
+    flows/<Flow>/runs/<run>/sizes/<step>.json             create-only (`store.sizes`)
     flows/<Flow>/runs/<run>/ends/<time>-<id>.json         appended; the newest counts
     flows/<Flow>/runs/<run>/ends/<time>-<id>-again.json   appended: it goes on after the end before
     flows/<Flow>/runs/<run>/tags/<time>-<id>.json         appended; all of them together count
