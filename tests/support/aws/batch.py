@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,6 +27,46 @@ def install() -> None:
     batch_backends.backend = RunningBatch
 
 
+class Line:
+    """Jobs of a queue that wait for room: first come, first served, as in a queue without scheduling policy.
+
+    Unlike on AWS, a job that can never start does not block those behind it: tests share the queues.
+    """
+
+    def __init__(self, queue: JobQueue) -> None:
+        self.room = sum(float(place.compute_resources["maxvCpus"]) for place in queue.environments)
+        self._waiting: list[Job] = []
+        self._taken: dict[str, float] = {}
+
+    def enter(self, job: Job) -> None:
+        with world().lock:
+            self._waiting.append(job)
+            self.move()
+
+    def leave(self, job: Job) -> None:
+        """Give back a job's room, or its place in the line."""
+        with world().lock:
+            self._taken.pop(job.id, None)
+            self._waiting = [other for other in self._waiting if other is not job]
+            self.move()
+
+    def move(self) -> None:
+        """Let those start whose turn it is."""
+        with world().lock:
+            free = self.room - sum(self._taken.values())
+            for job in list(self._waiting):
+                size = job.size("VCPU")
+                job.status_reason = job.stuck or (words.TOO_LARGE if size > self.room else "")
+                if job.status_reason:
+                    continue
+                if size > free:
+                    return
+                free -= size
+                self._taken[job.id] = size
+                self._waiting.remove(job)
+                job.go.set()
+
+
 class RunningBatch(BatchBackend):
     """moto's Batch, with jobs of our own."""
 
@@ -38,36 +79,17 @@ class RunningBatch(BatchBackend):
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
         self.jobs: dict[str, Job] = {}
-        self._taken: dict[str, float] = {}
+        self._lines: dict[str, Line] = {}
 
     def reset(self) -> None:
         for job in self.jobs.values():
             job.stop("isTerminated", "reset")
         super().reset()
 
-    # -- room in the compute environments ---------------------------------------------------
-
-    @staticmethod
-    def room(queue: JobQueue) -> float:
-        """Give the vCPUs of all of the queue's compute environments together."""
-        return sum(float(place.compute_resources["maxvCpus"]) for place in queue.environments)
-
-    def too_large(self, job: Job) -> bool:
-        return job.size("VCPU") > self.room(job.queue)
-
-    def take(self, job: Job) -> bool:
+    def line(self, queue: JobQueue) -> Line:
+        """Give the line of jobs that wait in a queue."""
         with world().lock:
-            taken = sum(
-                self._taken.get(other.id, 0) for other in self.jobs.values() if other.queue is job.queue
-            )
-            if taken + job.size("VCPU") > self.room(job.queue):
-                return False
-            self._taken[job.id] = job.size("VCPU")
-            return True
-
-    def give_back(self, job: Job) -> None:
-        with world().lock:
-            self._taken.pop(job.id, None)
+            return self._lines.setdefault(queue.name, Line(queue))
 
     # -- jobs -------------------------------------------------------------------------------
 
@@ -237,8 +259,6 @@ class BatchResponses(BatchResponse):
 
 
 def _in_background(job: Job, how: str, reason: str) -> None:
-    import threading
-
     threading.Thread(target=job.stop, args=(how, reason), daemon=True).start()
 
 

@@ -124,6 +124,7 @@ class Gate:
         elif verb == "free":
             for job in _jobs():
                 job.stuck = ""
+                job.backend.line(job.queue).move()
         elif verb == "calm":
             self.faults.clear()
             self.rates.clear()

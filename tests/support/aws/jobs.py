@@ -55,6 +55,7 @@ class Job:
         self.stopped: tuple[str, str] | None = None  # isTerminated or isCancelled, and the reason
         self.stuck = world().stuck
         self.node_environment: dict[str, str] = {}
+        self.go = threading.Event()
         self._interrupted = ""
         self._run: Run | None = None
 
@@ -111,6 +112,7 @@ class Job:
                 return
             self.stopped = (how, reason)
             run = self._run
+            self.go.set()
         if run:
             run.stop(world().grace_s)
 
@@ -162,28 +164,26 @@ class Job:
 
     def _live_as_attempts(self) -> None:
         while True:
-            self.status = "RUNNABLE"
-            if not self._await(self._may_start):
-                self._end("FAILED", self.stopped[1] if self.stopped else "")
-                return
-            self.status_reason = ""
+            line = self.backend.line(self.queue)
+            with world().lock:
+                self.status = "RUNNABLE"
+                if not self.stopped:
+                    self.go.clear()
+                line.enter(self)
+            self.go.wait()
             try:
+                if self.stopped:
+                    self._end("FAILED", self.stopped[1])
+                    return
                 ended, status_reason = self._attempt()
             finally:
-                self.backend.give_back(self)
+                line.leave(self)
             self.attempts[-1] |= {"stoppedAt": now_ms(), "statusReason": status_reason}
             told = self.attempts[-1]["container"]
             good = ended is not None and ended.exit_code == 0 and not self.stopped
             if good or self.stopped or not self._again(told, status_reason):
                 self._end("SUCCEEDED" if good else "FAILED", status_reason)
                 return
-
-    def _may_start(self) -> bool:
-        if self.stuck:
-            self.status_reason = self.stuck
-            return False
-        self.status_reason = words.TOO_LARGE if self.backend.too_large(self) else ""
-        return not self.status_reason and self.backend.take(self)
 
     def _attempt(self) -> tuple[Ended | None, str]:
         self.status = "STARTING"

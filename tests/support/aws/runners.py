@@ -15,7 +15,7 @@ from typing import IO, Protocol
 
 from support.aws import words
 
-POLL_S = 0.01
+POLL_S = 0.02
 _PROGRAMS = ("sh", "echo", "cat", "sleep", "true", "false", "env", "printf", "tail", "seq")
 
 
