@@ -55,7 +55,7 @@ class PointSerializer:
 @pytest.fixture(autouse=True)
 def registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is gone after it."""
-    monkeypatch.setattr(serializers, "_by_name", dict(serializers._by_name))
+    monkeypatch.setattr(serializers, "_homes", {})
     monkeypatch.setattr(serializers, "_by_type", dict(serializers._by_type))
 
 
@@ -73,9 +73,8 @@ def rooms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def forget(monkeypatch: pytest.MonkeyPatch) -> None:
     """Be as a process that has not imported the module."""
     sys.modules.pop("rooms", None)
-    for known in (serializers._by_name, serializers._by_type):
-        for key in [key for key in known if key.startswith("room")]:
-            del known[key]  # type: ignore[attr-defined]
+    serializers._homes.clear()
+    del serializers._by_type["rooms.Room"]
 
 
 def save(blobs: Blobs, value: object) -> Any:

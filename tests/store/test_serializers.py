@@ -440,7 +440,7 @@ class TestRegistry:
             def load(self, data: memoryview) -> object:
                 return Celsius(int(bytes(data)))
 
-        monkeypatch.setattr(serializers, "_by_name", dict(serializers._by_name))
+        monkeypatch.setattr(serializers, "_homes", {})
         monkeypatch.setattr(serializers, "_by_type", dict(serializers._by_type))
         serializers.register_serializer(CelsiusSerializer(), Celsius)
         record = save(blobs, Celsius(21))

@@ -20,7 +20,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airloom.digests import digest_of
 from airloom.errors import ArtifactError, CorruptBlob, FlowError
@@ -86,6 +86,9 @@ class Loaded:
 
 _by_name: dict[str, Serializer] = {}
 _by_type: dict[str, tuple[Serializer, str]] = {}
+# Of the users' own, each with the names of the module that registered it: a client can hold the
+# same module twice, from the code packages of two runs.
+_homes: dict[str, list[tuple[dict[str, Any], Serializer]]] = {}
 _of_airloom = {"json": 1, "bytes": 1, "arrow": 1, "pickle": 2}
 _PICKLES = (pickles.NAME, pickles.OLD)
 
@@ -112,7 +115,8 @@ def register_serializer(serializer: Serializer, *types: type | str) -> None:
         serializer of another class has it.
     """
     # The caller's module: what is to be imported so that this call is made.
-    module = sys._getframe(1).f_globals.get("__name__", "__main__")  # noqa: SLF001 - as warnings does it
+    home = sys._getframe(1).f_globals  # noqa: SLF001 - as warnings does it
+    module = home.get("__name__", "__main__")
     name = serializer.name
     where = f"register_serializer in {module}"
     match = _NAME.match(name)
@@ -124,14 +128,15 @@ def register_serializer(serializer: Serializer, *types: type | str) -> None:
             f"{', '.join(_of_airloom)} are Airloom's own.",
         )
     # By the class's name: a module that is imported anew registers anew.
-    other = _by_name.get(name, serializer)
+    known = _homes.get(name, [])
+    other = known[-1][1] if known else serializer
     if class_name(type(other)) != class_name(type(serializer)):
         raise FlowError(
             f"{class_name(type(other))} and {class_name(type(serializer))} are both called {name!r}",
             where=where,
             mend="give each serializer a name of its own, and each form of its bytes a version.",
         )
-    _by_name[name] = serializer
+    _homes[name] = [*(entry for entry in known if entry[0] is not home), (home, serializer)]
     for cls in types:
         _by_type[cls if isinstance(cls, str) else class_name(cls)] = serializer, f"{name}@{module}"
 
@@ -279,20 +284,31 @@ def _found(record: ArtifactRecord, where: str) -> Serializer:
             mend=f"it was written by a newer Airloom{'' if newer else ', or its record was changed'}: "
             "use the version that the run's record names, or a later one.",
         )
-    if name not in _by_name:
+    found = _registered(name, module)
+    if found is None:
         try:
             importlib.import_module(module)
         except MemoryError:
             raise
         except Exception as error:
             raise _unloadable(record, where, error) from error
-    if name not in _by_name:
+        found = _registered(name, module)
+    if found is None:
         raise ArtifactError(
             f"the value was saved by the serializer {name!r}, which is not registered here",
             where=where,
             mend=f"let the module {module!r} register it when it is imported, as it did in the run.",
         )
-    return _by_name[name]
+    return found
+
+
+def _registered(name: str, module: str) -> Serializer | None:
+    """What this very module registered, or one of another name; not another copy of it."""
+    entries = _homes.get(name, [])
+    home = getattr(sys.modules.get(module), "__dict__", None)
+    ours = [one for where, one in entries if where is home]
+    others = [one for where, one in entries if where.get("__name__") != module]
+    return (others + ours)[-1] if ours or others else None
 
 
 def _unloadable(record: ArtifactRecord, where: str, error: Exception) -> ArtifactError:
