@@ -19,7 +19,7 @@ def test_the_task_image_runs_a_flow_without_airflow(engine: Engine, task_image: 
     tag = task_image
     alone = ["run", "--rm", "--network", "host"]
     flow = [f"{ROOT}/examples:/work:ro", tag]
-    said = engine.run(*alone, "-v", *flow, "run", "/work/04_penguins/penguins_flow.py")
+    said = engine.run(*alone, "-v", *flow, "airloom", "run", "/work/04_penguins/penguins_flow.py")
     assert "the flipper tells the mass of Chinstrap best" in said
     look = "import importlib.util as u; print(u.find_spec('airflow'), u.find_spec('airloom') is not None)"
     assert engine.run(*alone, "--entrypoint", "python3", tag, "-c", look).strip() == "None True"

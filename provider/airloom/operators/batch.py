@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.amazon.aws.links.batch import BatchJobDefinitionLink, BatchJobQueueLink
 from airflow.providers.amazon.aws.operators.batch import BatchOperator
 
 from airloom.failures import ENDED_BY_AIRFLOW
@@ -155,9 +156,11 @@ class BatchStepOperator(JobStep, BatchOperator):
         return self.job_id
 
     def _keep_links(self, context: Context, queue: str) -> None:
-        links = {"jobDefinition": self.job_definition}
+        where = {"region_name": self.hook.conn_region_name, "aws_partition": self.hook.conn_partition}
+        definition = self.job_definition
+        BatchJobDefinitionLink.persist(context=context, operator=self, job_definition_arn=definition, **where)
         if queue.startswith("arn:"):
-            self._persist_links(context, {**links, "jobQueue": queue})
+            BatchJobQueueLink.persist(context=context, operator=self, job_queue_arn=queue, **where)
 
     def find(self, name: str) -> str | None:
         """Id of a job by its name; see `JobStep.find`."""

@@ -126,7 +126,9 @@ class EcsStepOperator(JobStep, EcsRunTaskOperator):
         self.container_name = CONTAINER
         self.awslogs_group = said.log_options.get("awslogs-group") or self.awslogs_group
         self.awslogs_group = self.awslogs_group or settings.ecs_log_group
-        self.awslogs_stream_prefix = said.log_options.get("awslogs-stream-prefix", LOG_PREFIX)
+        # Older providers do not know that the container's name stands in the stream's.
+        prefix = said.log_options.get("awslogs-stream-prefix", LOG_PREFIX)
+        self.awslogs_stream_prefix = f"{prefix}/{CONTAINER}"
         self.awslogs_region = said.log_options.get("awslogs-region", self.awslogs_region)
         return filled
 

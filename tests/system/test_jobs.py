@@ -1,0 +1,396 @@
+"""Steps as jobs of AWS Batch and ECS in a real Airflow; the emulated AWS runs them as processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from airflow.triggers.base import BaseTrigger
+
+from airloom.sandbox import TaskInstance
+from support.aws.emulator import Emulator, wait_for
+from support.aws.fixtures import BARE_IMAGE
+from support.jobs import Cloud, running_cloud
+
+pytestmark = pytest.mark.system
+
+FLOWS_FOLDER = Path(__file__).parents[1] / "flows" / "good"
+
+HEAD = """
+import os, signal, time
+from pathlib import Path
+from airloom import FlowSpec, Parameter, batch, catch, current, ecs, resources, retry, step, timeout
+
+HERE = Path(__file__).parent
+"""
+
+FLOWS = {
+    "JobsPlaces": """
+class JobsPlaces(FlowSpec):
+    @step
+    def start(self):
+        self.items = [2, 3]
+        self.next(self.each, foreach="items")
+
+    @batch(cpu=1, memory=512, aws_batch_tags={"team": "birds"})
+    @resources(memory=768)
+    @step
+    def each(self):
+        print("square of", self.input, flush=True)
+        self.square = self.input ** 2
+        self.next(self.join)
+
+    @step
+    def join(self, inputs):
+        self.squares = [i.square for i in inputs]
+        self.next(self.end)
+
+    @ecs(cpu=0.5, memory=1000)
+    @step
+    def end(self):
+        self.total = sum(self.squares)
+        print("the total is", self.total)
+""",
+    "JobsGrow": """
+class JobsGrow(FlowSpec):
+    @batch(memory=256)
+    @retry(times=1, minutes_between_retries=0)
+    @step
+    def start(self):
+        self.retry_count = current.retry_count
+        block = bytearray(600 * 2**20)
+        for place in range(0, len(block), 4096):
+            block[place] = 1
+        time.sleep(0.5)
+        self.length = len(block)
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+""",
+    "JobsUser": """
+class JobsUser(FlowSpec):
+    @batch(memory=512)
+    @retry(times=1, minutes_between_retries=0)
+    @step
+    def start(self):
+        self.seen = current.retry_count
+        if current.retry_count == 0:
+            raise ValueError("not yet")
+        self.next(self.caught)
+
+    @batch(memory=512)
+    @catch(var="problem")
+    @step
+    def caught(self):
+        raise KeyError("gone")
+        self.next(self.slow)
+
+    @ecs(cpu=0.25, memory=512)
+    @catch(var="late")
+    @timeout(seconds=1)
+    @step
+    def slow(self):
+        time.sleep(60)
+        self.next(self.small)
+
+    @batch(memory=256, max_memory=256)
+    @catch(var="killed")
+    @step
+    def small(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+        self.next(self.end)
+
+    @step
+    def end(self):
+        self.told = [str(one) for one in (self.problem, self.late, self.killed)]
+""",
+    "JobsImage": """
+class JobsImage(FlowSpec):
+    @batch(memory=512, image="nobody/knows:1")
+    @step
+    def start(self):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+""",
+    "JobsNoPython": """
+class JobsNoPython(FlowSpec):
+    @ecs(cpu=0.25, memory=512, image="busybox:latest")
+    @step
+    def start(self):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+""",
+    "JobsSpot": """
+class JobsSpot(FlowSpec):
+    gate = Parameter("gate", required=True)
+
+    @batch(memory=512, spot_queue="spot")
+    @step
+    def start(self):
+        while not Path(self.gate).exists():
+            time.sleep(0.1)
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+""",
+}
+STUCK = """
+class JobsStuck(FlowSpec):
+    @batch(memory=512, start_timeout=3)
+    @step
+    def start(self):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+"""
+WAITS = """
+class {name}(FlowSpec):
+    gate = Parameter("gate", required=True)
+
+    @{where}
+    @step
+    def start(self):
+        with open(self.gate + ".ran", "a") as file:
+            file.write("start\\n")
+        while not Path(self.gate).exists():
+            time.sleep(0.1)
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+"""
+WAITING = {
+    "JobsWaitBatch": WAITS.format(name="JobsWaitBatch", where="batch(memory=512)"),
+    "JobsWaitEcs": WAITS.format(name="JobsWaitEcs", where="ecs(cpu=0.25, memory=512)"),
+    "JobsDeferBatch": WAITS.format(name="JobsDeferBatch", where="batch(memory=512)"),
+    "JobsDeferEcs": WAITS.format(name="JobsDeferEcs", where="ecs(cpu=0.25, memory=512)"),
+}
+
+
+def source(name: str, body: str) -> str:
+    return f'{HEAD}{body}\nif __name__ == "__main__":\n    {name}()\n'
+
+
+@pytest.fixture(scope="module")
+def cloud(aws: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    with running_cloud(aws, tmp_path_factory.mktemp("jobs"), BARE_IMAGE) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def runs(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Runs of all flows that need no steering, side by side."""
+    waiting = ("JobsPlaces", "JobsImage")
+    for name, body in FLOWS.items():
+        cloud.deploy(name, source(name, body), deferrable=name not in waiting)
+    return {name: cloud.start(name) for name in FLOWS if name != "JobsSpot"}
+
+
+def test_worker_batch_and_ecs_steps_of_one_run_see_the_same_artifacts(
+    cloud: Cloud, runs: dict[str, str]
+) -> None:
+    name, run = "JobsPlaces", runs["JobsPlaces"]
+    assert cloud.end(name, run).state == "success"
+    found = cloud.run(name, run)
+    assert found["join"].task.data.squares == [4, 9]
+    assert found["end"].task.data.total == 13
+    (first,) = cloud.attempts(name, run, "each", "0")
+    assert first.job is not None
+    job = cloud.aws.job(first.job.id)
+    needs = {one["type"]: one["value"] for one in job["container"]["resourceRequirements"]}
+    assert needs == {"VCPU": "1", "MEMORY": "768"}
+    assert job["tags"]["team"] == "birds"
+    assert job["tags"]["airloom:step"] == "each"
+    secrets = {one["name"] for one in job["container"]["environment"]}
+    assert not secrets & {"AIRLOOM_DATASTORE_CONNECTION", "AIRFLOW_CONN_AWS_DEFAULT"}
+    (last,) = cloud.attempts(name, run, "end")
+    assert last.job is not None
+    task = cloud.aws.task(last.job.id)
+    assert (task["cpu"], task["memory"]) == ("512", "1024")
+    assert "square of 2" in found["each"].task.stdout
+    assert "square of 2" in cloud.log(name, run, "each", map_index=0)
+    assert "the total is 13" in cloud.log(name, run, "end")
+
+
+def test_memory_grows_only_after_an_attempt_ran_out_of_it(cloud: Cloud, runs: dict[str, str]) -> None:
+    name, run = "JobsGrow", runs["JobsGrow"]
+    assert cloud.end(name, run).state == "success"
+    attempts = cloud.attempts(name, run, "start")
+    assert [one.memory_mib for one in attempts] == [256, 512, 1024]
+    kinds = [None if one.failed is None else one.failed.failure for one in attempts]
+    assert kinds == ["out_of_memory", "out_of_memory", None]
+    assert [one.begin.retry_count for one in attempts] == [0, 0, 0]
+    assert cloud.run(name, run)["start"].task.data.retry_count == 0
+    assert "the next attempt gets 512 MiB (1 of 4 growths)" in cloud.log(name, run, "start", 1)
+    again = cloud.start(name)
+    assert cloud.end(name, again).state == "success"
+    assert [one.memory_mib for one in cloud.attempts(name, again, "start")] == [1024]
+
+
+def test_failures_of_the_users_code_have_the_budget_and_the_catch_of_the_user(
+    cloud: Cloud, runs: dict[str, str]
+) -> None:
+    name, run = "JobsUser", runs["JobsUser"]
+    assert cloud.end(name, run).state == "success"
+    first, second = cloud.attempts(name, run, "start")
+    assert first.failed is not None
+    assert (first.failed.failure, first.failed.error.message) == ("user_code", "not yet")
+    assert second.failed is None
+    found = cloud.run(name, run)
+    assert found["start"].task.data.seen == 1
+    problem, late, killed = found["end"].task.data.told
+    assert "KeyError" in problem
+    assert "StepTimedOut" in late
+    assert "out of memory at 256 MiB, the most that it may have" in killed
+    (slow,) = cloud.attempts(name, run, "slow")
+    assert slow.failed is None
+
+
+def test_an_image_that_does_not_exist_is_pulled_once(cloud: Cloud, runs: dict[str, str]) -> None:
+    name, run = "JobsImage", runs["JobsImage"]
+    assert cloud.end(name, run).state == "failed"
+    (attempt,) = cloud.attempts(name, run, "start")
+    assert attempt.failed is not None
+    assert attempt.failed.failure == "image_pull"
+    assert "CannotPullContainerError" in cloud.log(name, run, "start")
+
+
+def test_an_image_without_python_is_told(cloud: Cloud, runs: dict[str, str]) -> None:
+    name, run = "JobsNoPython", runs["JobsNoPython"]
+    assert cloud.end(name, run).state == "failed"
+    (attempt,) = cloud.attempts(name, run, "start")
+    assert attempt.failed is not None
+    assert attempt.failed.failure == "start_failed"
+    assert "check that the image has python3" in cloud.log(name, run, "start")
+
+
+def test_after_a_reclaimed_spot_instance_the_job_goes_to_the_other_queue(
+    cloud: Cloud, runs: dict[str, str], tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    run = cloud.start("JobsSpot", gate=str(gate))
+    (first,) = wait_for(lambda: _with_jobs(cloud, "JobsSpot", run, 1), bool, 120)
+    wait_for(lambda: cloud.aws.job(first), lambda job: job["status"] == "RUNNING", 60)
+    assert cloud.aws.job(first)["jobQueue"].endswith("/spot")
+    assert cloud.aws.interrupt(first)
+    _, second = wait_for(lambda: _with_jobs(cloud, "JobsSpot", run, 2), bool, 120)
+    gate.touch()
+    assert cloud.end("JobsSpot", run).state == "success"
+    assert cloud.aws.job(second)["jobQueue"].endswith("/on-demand")
+    attempt, _ = cloud.attempts("JobsSpot", run, "start")
+    assert attempt.failed is not None
+    assert attempt.failed.failure == "spot_reclaimed"
+
+
+def _with_jobs(cloud: Cloud, name: str, run: str, count: int) -> list[str]:
+    """Ids of a step's jobs, as soon as there are so many."""
+    found = [one.job.id for one in cloud.attempts(name, run, "start") if one.job is not None]
+    return found if len(found) == count else []
+
+
+def test_killed_workers_triggerer_and_scheduler_start_no_second_job(
+    cloud: Cloud, runs: dict[str, str], tmp_path: Path
+) -> None:
+    for name, body in WAITING.items():
+        cloud.deploy(name, source(name, body), deferrable="Defer" in name)
+    for name, run in runs.items():
+        cloud.end(name, run)
+    gates = {name: tmp_path / name for name in WAITING}
+    started = {name: cloud.start(name, gate=str(gate)) for name, gate in gates.items()}
+    ran = {name: tmp_path / f"{name}.ran" for name in WAITING}
+    wait_for(lambda: [file.exists() for file in ran.values()], all, 120)
+    for name, run in started.items():
+        state = "deferred" if "Defer" in name else "running"
+        wait_for(lambda name=name, run=run: _start(cloud, name, run).state, state.__eq__, 60)
+    for name in ("JobsWaitBatch", "JobsWaitEcs"):
+        pid = _start(cloud, name, started[name]).pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+    cloud.airflow.restart("triggerer")
+    cloud.airflow.restart("scheduler")
+    for name in ("JobsWaitBatch", "JobsWaitEcs"):
+        wait_for(lambda name=name: _start(cloud, name, started[name]), lambda ti: ti.try_number == 2, 120)
+    for gate in gates.values():
+        gate.touch()
+    assert {name: cloud.end(name, run).state for name, run in started.items()} == dict.fromkeys(
+        WAITING, "success"
+    )
+    assert {name: file.read_text() for name, file in ran.items()} == dict.fromkeys(WAITING, "start\n")
+    for name, run in started.items():
+        (attempt,) = cloud.attempts(name, run, "start")
+        assert attempt.job is not None
+
+
+def test_a_cleared_task_submits_anew(cloud: Cloud, runs: dict[str, str]) -> None:
+    name, run = "JobsPlaces", runs["JobsPlaces"]
+    assert cloud.end(name, run).state == "success"
+    before = len(cloud.attempts(name, run, "end"))
+    cloud.airflow.api.clear(name, run, ["end"])
+    wait_for(lambda: len(cloud.attempts(name, run, "end")), (before + 1).__eq__, 120)
+    assert cloud.end(name, run).state == "success"
+    jobs = {attempt.job.id for attempt in cloud.attempts(name, run, "end") if attempt.job is not None}
+    assert len(jobs) == before + 1
+
+
+def test_a_task_that_is_marked_failed_ends_its_job(
+    cloud: Cloud, runs: dict[str, str], tmp_path: Path
+) -> None:
+    run = cloud.start("JobsSpot", gate=str(tmp_path / "never"))
+    (job,) = wait_for(lambda: _with_jobs(cloud, "JobsSpot", run, 1), bool, 120)
+    wait_for(lambda: _start(cloud, "JobsSpot", run).state, "deferred".__eq__, 60)
+    cloud.airflow.api.set_task_state("JobsSpot", run, "start", "failed")
+    if hasattr(BaseTrigger, "on_kill"):
+        assert "Airflow ended the task" in cloud.aws.ended_job(job)["statusReason"]
+    assert cloud.end("JobsSpot", run).state == "failed"
+
+
+def test_a_job_that_finds_no_place_ends_with_the_queues_reason(cloud: Cloud, runs: dict[str, str]) -> None:
+    for name, run in runs.items():
+        cloud.end(name, run)
+    cloud.deploy("JobsStuck", source("JobsStuck", STUCK))
+    cloud.aws.stick("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - the queue has no such instance")
+    try:
+        run = cloud.start("JobsStuck")
+        assert cloud.end("JobsStuck", run).state == "failed"
+    finally:
+        cloud.aws.calm()
+        cloud.aws.free()
+    (attempt,) = cloud.attempts("JobsStuck", run, "start")
+    assert attempt.failed is not None
+    assert attempt.failed.failure == "never_started"
+    assert "the queue has no such instance" in attempt.failed.error.message
+
+
+def test_loops_ranges_and_switches_run_as_jobs(cloud: Cloud, runs: dict[str, str]) -> None:
+    flows = {"RoundsFlow": "rounds.py", "SwitchInForeachFlow": "switch_in_foreach.py"}
+    for name, run in runs.items():
+        cloud.end(name, run)
+    for file in flows.values():
+        cloud.deploy("", FLOWS_FOLDER / file, "--with", "batch:memory=256", deferrable=False)
+    started = {name: cloud.start(name) for name in flows}
+    assert {name: cloud.end(name, run, 400).state for name, run in started.items()} == dict.fromkeys(
+        flows, "success"
+    )
+    rounds = cloud.attempts("RoundsFlow", started["RoundsFlow"], "double")
+    assert [one.begin.iteration for one in rounds] == [0, 1, 2]
+    assert len({one.job.id for one in rounds if one.job is not None}) == 3
+
+
+def _start(cloud: Cloud, name: str, run: str) -> TaskInstance:
+    return next(ti for ti in cloud.airflow.api.task_instances(name, run) if ti.task_id == "start")
