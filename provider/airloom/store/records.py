@@ -34,8 +34,8 @@ class ArtifactRecord:
 
     ``digest`` names the stored bytes of this value and ``size`` counts them. Small values of
     one task share a blob: then ``pack`` is the digest of that blob and ``offset`` where the
-    value begins in it. ``serializer`` is name and version, e.g. ``pickle/1``; ``compression``
-    is empty or ``zstd``.
+    value begins in it. ``serializer`` is name and version, e.g. ``pickle/2``, of a user's
+    own with the module that registers it; ``compression`` is empty, ``zstd`` or ``zstd-frames``.
     """
 
     digest: str
