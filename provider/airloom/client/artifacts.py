@@ -97,7 +97,7 @@ class DataArtifact(ClientObject):
 
     @property
     def serializer(self) -> str:
-        """How it was saved: ``pickle/1``."""
+        """How it was saved: ``pickle/2``."""
         return self._record.serializer
 
     @property
