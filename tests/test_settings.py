@@ -101,7 +101,7 @@ def test_suffixes_are_read_with_spaces_around() -> None:
 def test_the_options_in_airflows_configuration_are_settings_with_the_same_defaults() -> None:
     options = get_provider_info()["config"]["airloom"]["options"]
     defaults = {item.name: item.default for item in fields(Settings)}
-    assert set(options) <= set(defaults)
+    assert list(options) == list(defaults)
     for name, option in options.items():
         # The folder beside a flow is no place for what a deployed flow writes: Airflow has no default.
         assert option["default"] == ("" if name == "datastore_root" else defaults[name])

@@ -2,21 +2,68 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 # Airflow 3.1 has this exception elsewhere; this module knows where.
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.sdk import Connection
 
 from airloom.errors import SettingsError
-from airloom.settings import variable
+from airloom.provider_info import CONNECTION_TYPE
+from airloom.settings import Settings, variable
 from airloom.store.access import Access, from_connection, from_session, grant, granted
 from airloom.store.urls import parse
 
-if TYPE_CHECKING:
-    from airloom.settings import Settings
-
 _TYPES = {"s3": ("aws",), "gs": ("google_cloud_platform",), "az": ("wasb", "azure", "adls")}
+
+
+def with_connection(settings: Settings, *, alone: bool = False) -> Settings:
+    """Settings as a connection of the type ``airloom`` says; those of any other type change none.
+
+    Parameters
+    ----------
+    alone
+        The connection's root counts, whatever the settings name.
+
+    Raises
+    ------
+    SettingsError
+        When there is no such connection, it names no root, or another one than the settings.
+    """
+    name = settings.datastore_connection
+    found = _connection(name)
+    if found.conn_type != CONNECTION_TYPE:
+        return settings
+    root, said = found.host or "", settings.datastore_root
+    where = variable("datastore_connection")
+    if not root:
+        raise SettingsError(
+            f"the connection {name!r} names no datastore",
+            where=where,
+            mend="write the datastore's root, e.g. s3://bucket/prefix, as its host.",
+        )
+    if not alone and said not in (root, Settings().datastore_root):
+        raise SettingsError(
+            f"the connection {name!r} names the datastore {root!r}, and the setting datastore_root {said!r}",
+            where=where,
+            mend="leave datastore_root empty where a connection says it.",
+        )
+    extra = {key: str(value) for key, value in found.extra_dejson.items() if value}
+    below = extra.get("cloud_connection", "")
+    if below and _connection(below).conn_type == CONNECTION_TYPE:
+        raise SettingsError(
+            f"the connection {name!r} is opened by {below!r}, which is of the type {CONNECTION_TYPE}, too",
+            where=where,
+            mend="name a connection of Amazon, Google or Azure as its cloud connection.",
+        )
+    return replace(
+        settings,
+        datastore_root=root,
+        datastore_connection=below,
+        store_endpoint=extra.get("endpoint", settings.store_endpoint),
+        store_region=extra.get("region", settings.store_region),
+    )
 
 
 def enter_datastore(settings: Settings) -> None:

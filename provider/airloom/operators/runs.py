@@ -26,8 +26,14 @@ if TYPE_CHECKING:
     from airloom.store.datastore import Datastore
 
 
-def airflow_settings() -> Settings:
+def airflow_settings(connection: str | None = None) -> Settings:
     """Settings from AIRLOOM_* variables and Airflow's section ``[airloom]``.
+
+    Parameters
+    ----------
+    connection
+        A connection that counts instead of the setting ``datastore_connection``; one of the type
+        ``airloom`` instead of ``datastore_root``, too.
 
     Raises
     ------
@@ -37,7 +43,14 @@ def airflow_settings() -> Settings:
     given = {
         item.name: conf.get("airloom", item.name, fallback=None) for item in fields(settings_of.Settings)
     }
-    found = settings_of.load(configured={name: value for name, value in given.items() if value})
+    found = settings_of.load(
+        {"datastore_connection": connection},
+        {name: value for name, value in given.items() if value},
+    )
+    if found.datastore_connection:
+        from airloom.operators.connection import with_connection
+
+        found = with_connection(found, alone=connection is not None)
     root = found.datastore_root
     if "://" not in root and not Path(root).is_absolute():
         raise SettingsError(

@@ -1,0 +1,1 @@
+"""Hooks: what other people's tasks reach Airloom by, at the import path that Airflow users expect."""
