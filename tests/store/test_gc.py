@@ -4,92 +4,31 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airloom.client import Flow, Run
-from airloom.plan import Plan, StepPlan, Transition
 from airloom.runtime import resume
 from airloom.settings import Settings
 from airloom.store.blobs import Blobs, blob_key
-from airloom.store.datastore import Datastore, TaskKey
-from airloom.store.gc import Collection, Report
+from airloom.store.datastore import TaskKey
+from airloom.store.gc import Collection
 from airloom.store.objects import MemoryObjects, Objects, open_objects
-from airloom.store.records import BeginRecord, DoneRecord, Outcome, RunRecord, TagRecord, Usage
+from airloom.store.records import BeginRecord, RunRecord
 from airloom.store.retention import DAY_S, Rules
 from airloom.store.sweeping import put_to_stay, sweep
 from airloom.store.verify import verify
+from support.train import LARGE, Store, noise, take_over
 
-LARGE = 300 << 10
 GRACE_S = 0.6
 EVERYTHING = Rules(older_than_s=0, grace_s=0)
-
-
-def noise(seed: int) -> bytes:
-    """Give bytes that nobody makes smaller, for a blob of their own."""
-    return random.Random(seed).randbytes(LARGE)
-
-
-class Store:
-    """Runs of the flow Train, written as tasks would."""
-
-    def __init__(self, objects: Objects) -> None:
-        self.objects = objects
-        self.datastore = Datastore(objects)
-
-    def plan(self, doc: str = "") -> Plan:
-        code = self.datastore.save_code(f"code {doc}".encode())
-        steps = (StepPlan("start", Transition("linear", ("end",))), StepPlan("end", Transition("end")))
-        plan = Plan("Train", "train", steps, "start", "end", code=code, doc=doc)
-        self.datastore.save_plan(plan)
-        return plan
-
-    def begin(self, run: str, days: float = 0, doc: str = "", **more: Any) -> RunRecord:
-        created = datetime.now(timezone.utc) - timedelta(days=days)
-        record = RunRecord("Train", run, self.plan(doc).digest, created.isoformat(), "ada", **more)
-        assert self.datastore.create_run(record)
-        return record
-
-    def task(self, run: str, step: str = "start", parents: tuple[str, ...] = (), **values: object) -> int:
-        key = TaskKey("Train", run, step, "0")
-        begin = BeginRecord("2026-11-24T10:00:00+00:00", "host", 1)
-        attempt = self.datastore.claim(key, lambda _: begin)
-        artifacts = self.datastore.save_artifacts(values)
-        targets = ("end",) if step == "start" else ()
-        done = DoneRecord(begin.started_at, artifacts, Outcome(targets), Usage(1, 1, 1), parents)
-        self.datastore.commit(key, attempt, done)
-        self.datastore.write_log(key, attempt, b"2026-11-24T10:00:00+00:00 o hello\n")
-        return attempt
-
-    def whole(self, run: str, days: float = 0, *, successful: bool = True, **values: object) -> None:
-        self.begin(run, days)
-        self.task(run, **values)
-        self.task(run, "end", (f"Train/{run}/start/0@0",), **values)
-        end = self.datastore.end_run("Train", run, successful)
-        if days:  # it ended when it began
-            (key,) = self.objects.list(f"flows/Train/runs/{run}/ends")
-            at = (datetime.fromisoformat(end.finished_at) - timedelta(days=days)).isoformat()
-            self.objects.put(key, [json.dumps({"finished_at": at, "successful": successful}).encode()])
-
-    def collect(self, rules: Rules) -> Report:
-        collection = Collection(self.objects, rules)
-        collection.look()
-        return collection.delete()
-
-    def runs(self) -> list[str]:
-        return sorted(self.datastore.runs("Train"))
-
-    def assert_whole(self) -> None:
-        assert verify(self.objects, []).findings == []
 
 
 @pytest.fixture
@@ -124,7 +63,7 @@ class TestRules:
 
     def test_nothing_is_left_of_a_store_when_all_goes(self, store: Store) -> None:
         store.whole("1", days=40, x=noise(1), y=1)
-        store.datastore.tag_run("Train", "1", TagRecord("2026-11-24T10:00:00+00:00", "ada", ("good",)))
+        store.tag("1", "good")
         store.collect(Rules(older_than_s=0, grace_s=0, plans_older_than_s=0))
         assert list(store.objects.list()) == []
 
@@ -155,7 +94,7 @@ class TestRules:
     def test_tags_and_namespaces_keep_runs(self, store: Store) -> None:
         for run in ("1", "2", "3"):
             store.whole(run, days=40)
-        store.datastore.tag_run("Train", "2", TagRecord("2026-11-24T10:00:00+00:00", "ada", ("good",)))
+        store.tag("2", "good")
         assert store.collect(Rules(older_than_s=0, keep_namespaces=("user:ada",), grace_s=0)).dropped == []
         store.collect(Rules(older_than_s=0, keep_tags=("good", "other"), grace_s=0))
         assert store.runs() == ["2"]
@@ -488,16 +427,6 @@ class CutOff(MemoryObjects):
                 raise KeyboardInterrupt
             self.left -= 1
         super().delete(key)
-
-
-def take_over(store: Store, old: str, new: str) -> None:
-    """Resume a run as the command line does."""
-    origin = store.datastore.run("Train", old)
-    plan = store.datastore.plan("Train", origin.plan)
-    finished = resume.finished_tasks(store.datastore, plan, origin, "end")
-    assert finished
-    record = store.begin(new, resumed_from=old)
-    resume.take_over(store.datastore, record, finished)
 
 
 def wait_until_old(store: Store, seconds: float) -> None:

@@ -44,7 +44,9 @@ def artifacts(pathspec: str, attempt: int | None, private: bool, datastore_root:
     for task in tasks_of(pathspec, datastore_root, attempt):
         click.echo(f"{task.pathspec}  attempt {task.current_attempt}")
         for artifact in task.artifacts:
-            click.echo(f"    {artifact.id}: {artifact.type} = {artifact.preview}  ({_size(artifact.size)})")
+            click.echo(
+                f"    {artifact.id}: {artifact.type} = {artifact.preview}  ({size_text(artifact.size)})"
+            )
         if private:
             for name in task.private_artifacts:
                 click.echo(f"    {name}")
@@ -86,7 +88,8 @@ def tasks_of(pathspec: str, datastore_root: str | None, attempt: int | None) -> 
     return [Task(pathspec, attempt=attempt, datastore=datastore_root, _namespace_check=False)]
 
 
-def _size(count: int) -> str:
+def size_text(count: int) -> str:
+    """Write a number of bytes for people."""
     size = float(count)
     for unit in ("bytes", "KiB", "MiB"):
         if size < 1024:

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -67,7 +66,7 @@ class Report:
     are runs that were to go, and were written to or resumed meanwhile.
     """
 
-    flows: dict[str, Freed] = field(default_factory=lambda: defaultdict(Freed))
+    flows: dict[str, Freed] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)
     returned: list[str] = field(default_factory=list)
     kept_runs: int = 0
@@ -384,7 +383,7 @@ class Collection:
     # -- counting --------------------------------------------------------------------------
 
     def _count(self, report: Report, flow: str, **more: int) -> None:
-        freed = report.flows[flow]
+        freed = report.flows.get(flow, Freed())
         report.flows[flow] = replace(
             freed, **{name: getattr(freed, name) + number for name, number in more.items()}
         )

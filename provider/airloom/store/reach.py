@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from airloom.digests import PREFIX, Digest
 from airloom.names import Pathspec, escape, unescape
 from airloom.plan import Plan
+from airloom.sizing.learning import Learned
 from airloom.store.objects import Objects
 from airloom.store.records import (
     AgainRecord,
@@ -17,6 +18,7 @@ from airloom.store.records import (
     DoneRecord,
     EndRecord,
     FailedRecord,
+    JobRecord,
     RunRecord,
     TagRecord,
 )
@@ -33,6 +35,7 @@ _RECORDS: dict[str, RecordClass] = {
     "begin.json": BeginRecord,
     "done.json": DoneRecord,
     "failed.json": FailedRecord,
+    "job.json": JobRecord,
 }
 
 
@@ -88,6 +91,8 @@ class Place:
             return AgainRecord if self.name.endswith("-again.json") else EndRecord
         if self.path[0] == "tags":
             return TagRecord
+        if self.path[0] == "sizes":
+            return Learned
         return _RECORDS.get(self.name) if len(self.path) in (1, 5) else None
 
     def __str__(self) -> str:
