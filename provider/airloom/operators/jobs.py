@@ -125,6 +125,8 @@ class JobExecution(Execution):
                 return self.ended(places, [outcome for outcome in outcomes.values() if outcome is not None])
             known = {place: history(self.datastore, self.key(place), self.generation) for place in rest}
             self._stop_stale(known)
+            if self._end_foreign(known):
+                continue
             job = self._job(known)
             if job is not None:
                 described = self.operator.describe(job.id)
@@ -291,6 +293,13 @@ class JobExecution(Execution):
                 if described is not None and self.operator.state(described) != "over":
                     self.operator.stop(record.id, ENDED_BY_AIRFLOW)
                 self._fail(attempt, Failure(FailureKind.CANCELLED, "the task was cleared", True), described)
+
+    def _end_foreign(self, known: Mapping[Indices, History]) -> int:
+        """End attempts that no job was meant for: of a worker, before the flow was deployed anew."""
+        foreign = [f.open for f in known.values() if f.open is not None and "job" not in f.open.begin.origin]
+        for attempt in foreign:
+            self._fail(attempt, Failure(FailureKind.LOST_HOST, "its process is gone", True), None)
+        return len(foreign)
 
     # -- what follows ----------------------------------------------------------------------
 
