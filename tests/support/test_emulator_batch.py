@@ -106,6 +106,16 @@ def test_a_job_over_its_memory_is_killed(calm: Emulator, submit: Any) -> None:
     assert calm.ended_job(submit(GREEDY, containerOverrides=more))["status"] == "SUCCEEDED"
 
 
+def test_the_memory_of_children_counts_and_they_end_with_the_job(calm: Emulator, submit: Any) -> None:
+    program = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {GREEDY!r} + '; print(1)'])"
+    job = calm.ended_job(submit(program))
+    assert job["container"]["reason"] == words.OUT_OF_MEMORY
+    left = "import subprocess, sys; subprocess.Popen(['sleep', '600']); print('gone')"
+    job = calm.ended_job(submit(left))
+    assert calm.lines("/aws/batch/job", job["container"]["logStreamName"]) == ["gone"]
+    assert job["status"] == "SUCCEEDED"
+
+
 def test_an_exit_code_is_tried_again_as_the_strategy_says(calm: Emulator, submit: Any) -> None:
     rules = [{"onExitCode": "4", "action": "EXIT"}, {"onReason": "*", "action": "RETRY"}]
     strategy = {"attempts": 3, "evaluateOnExit": rules}
@@ -180,13 +190,18 @@ def test_a_terminated_job_says_by_what_reason(calm: Emulator, submit: Any) -> No
 
 
 def test_a_job_larger_than_its_queue_is_stuck_until_it_is_cancelled(calm: Emulator, submit: Any) -> None:
-    name = submit("pass", containerOverrides={"resourceRequirements": needs(vcpu="64")})
-    job = wait_for(lambda: calm.job(name), lambda job: "statusReason" in job)
-    assert (job["status"], job["statusReason"]) == ("RUNNABLE", words.TOO_LARGE)
-    calm.client("batch").cancel_job(jobId=name, reason=f"too long; {words.TOO_LARGE}")
-    job = calm.ended_job(name)
-    assert (job["status"], job["attempts"], job["isCancelled"]) == ("FAILED", [], True)
-    assert kind_of(job) is FailureKind.NEVER_STARTED
+    for asked, reason in (
+        (needs(vcpu="64"), words.TOO_MANY_VCPUS),
+        (needs(memory="500000"), words.TOO_LARGE),
+        (needs(gpu="1"), words.TOO_LARGE),
+    ):
+        name = submit("pass", containerOverrides={"resourceRequirements": asked})
+        job = wait_for(lambda name=name: calm.job(name), lambda job: "statusReason" in job)
+        assert (job["status"], job["statusReason"]) == ("RUNNABLE", reason)
+        calm.client("batch").cancel_job(jobId=name, reason=f"too long; {reason}")
+        job = calm.ended_job(name)
+        assert (job["status"], job["attempts"], job["isCancelled"]) == ("FAILED", [], True)
+        assert kind_of(job) is FailureKind.NEVER_STARTED
 
 
 def test_jobs_wait_for_room_in_their_queue(calm: Emulator, submit: Any) -> None:

@@ -12,6 +12,7 @@ from moto.batch import urls
 from moto.batch.exceptions import ClientException
 from moto.batch.models import BatchBackend, JobDefinition, JobQueue, batch_backends
 from moto.batch.responses import BatchResponse
+from moto.ec2.models.instance_types import INSTANCE_TYPES
 
 from support.aws import words
 from support.aws.fargate import offers
@@ -35,6 +36,10 @@ class Line:
 
     def __init__(self, queue: JobQueue) -> None:
         self.room = sum(float(place.compute_resources["maxvCpus"]) for place in queue.environments)
+        types = [
+            name for place in queue.environments for name in place.compute_resources.get("instanceTypes", [])
+        ]
+        self._hosts = [host_size(name) for name in types]
         self._waiting: list[Job] = []
         self._taken: dict[str, float] = {}
 
@@ -56,7 +61,7 @@ class Line:
             free = self.room - sum(self._taken.values())
             for job in list(self._waiting):
                 size = job.size("VCPU")
-                job.status_reason = job.stuck or (words.TOO_LARGE if size > self.room else "")
+                job.status_reason = job.stuck or self._misfit(job)
                 if job.status_reason:
                     continue
                 if size > free:
@@ -65,6 +70,26 @@ class Line:
                 self._taken[job.id] = size
                 self._waiting.remove(job)
                 job.go.set()
+
+    def _misfit(self, job: Job) -> str:
+        """Say why a job never fits; Fargate has no hosts, and was asked for its pairs at submission."""
+        asked = {kind: job.size(kind) for kind in ("VCPU", "MEMORY", "GPU")}
+        if asked["VCPU"] > self.room:
+            return words.TOO_MANY_VCPUS
+        if self._hosts and not any(all(host[kind] >= asked[kind] for kind in asked) for host in self._hosts):
+            return words.TOO_LARGE
+        return ""
+
+
+def host_size(name: str) -> dict[str, float]:
+    """What an instance type has, as moto knows it."""
+    known = INSTANCE_TYPES[name]
+    gpus = (known.get("GpuInfo") or {}).get("Gpus", [])
+    return {
+        "VCPU": known["VCpuInfo"]["DefaultVCpus"],
+        "MEMORY": known["MemoryInfo"]["SizeInMiB"],
+        "GPU": sum(gpu["Count"] for gpu in gpus),
+    }
 
 
 class RunningBatch(BatchBackend):

@@ -87,7 +87,10 @@ class Emulator:
     def close(self) -> None:
         assert self.process.stdin is not None
         self.process.stdin.close()  # it ends with its input, and its jobs with it
-        self.process.wait(30)
+        try:
+            self.process.wait(60)
+        finally:
+            self.process.kill()
         assert self.process.stdout is not None
         self.process.stdout.close()
 
@@ -222,7 +225,7 @@ class Emulator:
         subnets = [subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"]][:2]
         group = ec2.create_security_group(GroupName="airloom", Description="jobs", VpcId=vpc)["GroupId"]
         network = {"subnets": subnets, "securityGroupIds": [group]}
-        hosts = {"minvCpus": 0, "instanceTypes": ["m5.large"], "instanceRole": profile, **network}
+        hosts = {"minvCpus": 0, "instanceTypes": ["m5.24xlarge"], "instanceRole": profile, **network}
         places = {
             "on-demand": {"type": "EC2", "maxvCpus": 16, **hosts},
             "spot": {"type": "SPOT", "maxvCpus": 16, "bidPercentage": 100, **hosts},

@@ -22,6 +22,11 @@ TOO_LARGE = (
     "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement (vCPU/memory/GPU) is higher "
     "than that can be met by the CE(s) attached to the job queue."
 )
+# docs: the same page.
+TOO_MANY_VCPUS = (
+    "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE - CE(s) associated with the job queue cannot meet "
+    "the CPU requirement of the job."
+)
 # prototype: that a dependency's failure fails the job is documented ("Job dependencies"), the words are not.
 DEPENDENCY_FAILED = "Dependent Job failed"
 # seen: public tests against AWS's answers.
