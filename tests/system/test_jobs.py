@@ -30,8 +30,8 @@ def cloud(aws: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
 @pytest.fixture(scope="module")
 def runs(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Runs of all flows that need no steering, side by side."""
-    waiting = ("JobsPlaces", "JobsImage")
-    for name, body in FLOWS.items():
+    waiting = ("JobsPlaces", "JobsImage", "JobsWaitBatch", "JobsWaitEcs")
+    for name, body in {**FLOWS, **WAITING}.items():
         cloud.deploy(name, source(name, body), deferrable=name not in waiting)
     return {name: cloud.start(name) for name in FLOWS if name != "JobsSpot"}
 
@@ -141,8 +141,6 @@ def _with_jobs(cloud: Cloud, name: str, run: str, count: int) -> list[str]:
 def test_killed_workers_triggerer_and_scheduler_start_no_second_job(
     cloud: Cloud, runs: dict[str, str], tmp_path: Path
 ) -> None:
-    for name, body in WAITING.items():
-        cloud.deploy(name, source(name, body), deferrable="Defer" in name)
     for name, run in runs.items():
         cloud.end(name, run)
     gates = {name: tmp_path / name for name in WAITING}
@@ -182,16 +180,21 @@ def test_a_cleared_task_submits_anew(cloud: Cloud, runs: dict[str, str]) -> None
     assert len(jobs) == before + 1
 
 
+@pytest.mark.parametrize("name", ["JobsWaitBatch", "JobsDeferEcs"])
 def test_a_task_that_is_marked_failed_ends_its_job(
-    cloud: Cloud, runs: dict[str, str], tmp_path: Path
+    cloud: Cloud, runs: dict[str, str], tmp_path: Path, name: str
 ) -> None:
-    run = cloud.start("JobsSpot", gate=str(tmp_path / "never"))
-    (job,) = wait_for(lambda: _with_jobs(cloud, "JobsSpot", run, 1), bool, 120)
-    wait_for(lambda: _start(cloud, "JobsSpot", run).state, "deferred".__eq__, 60)
-    cloud.airflow.api.set_task_state("JobsSpot", run, "start", "failed")
-    if hasattr(BaseTrigger, "on_kill"):
+    run = cloud.start(name, gate=str(tmp_path / "never"))
+    (job,) = wait_for(lambda: _with_jobs(cloud, name, run, 1), bool, 120)
+    deferred = "Defer" in name
+    state = "deferred" if deferred else "running"
+    wait_for(lambda: _start(cloud, name, run).state, state.__eq__, 120)
+    cloud.airflow.api.set_task_state(name, run, "start", "failed")
+    assert cloud.end(name, run).state == "failed"
+    if deferred and hasattr(BaseTrigger, "on_kill"):
+        assert "Airflow ended the task" in cloud.aws.ended_task(job)["stoppedReason"]
+    if not deferred:
         assert "Airflow ended the task" in cloud.aws.ended_job(job)["statusReason"]
-    assert cloud.end("JobsSpot", run).state == "failed"
 
 
 def test_a_job_that_finds_no_place_ends_with_the_queues_reason(cloud: Cloud, runs: dict[str, str]) -> None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.amazon.aws.links.batch import BatchJobDefinitionLink, BatchJobQueueLink
 from airflow.providers.amazon.aws.operators.batch import BatchOperator
 
-from airloom.failures import ENDED_BY_AIRFLOW
 from airloom.operators.job import FIELDS, JobStep
 
 if TYPE_CHECKING:
@@ -255,10 +254,10 @@ class BatchStepOperator(JobStep, BatchOperator):
         """End a job."""
         self.hook.conn.terminate_job(jobId=job, reason=reason)
 
-    def on_kill(self) -> None:
-        """End the job when Airflow ends the task that waits for it."""
-        if self.job_id:
-            self.stop(self.job_id, ENDED_BY_AIRFLOW)
+    @property
+    def current_job(self) -> str | None:
+        """Id of the job that this try waits for."""
+        return self.job_id
 
     def lines(self, described: Mapping[str, Any]) -> Sequence[str]:
         """What a job has printed, as far as CloudWatch has it."""

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.operators.ecs import EcsRunTaskOperator
 
-from airloom.failures import ENDED_BY_AIRFLOW
 from airloom.operators.job import FIELDS, JobStep
 
 if TYPE_CHECKING:
@@ -267,10 +266,10 @@ class EcsStepOperator(JobStep, EcsRunTaskOperator):
         """Stop a task."""
         self.client.stop_task(cluster=self.cluster, task=job, reason=reason)
 
-    def on_kill(self) -> None:
-        """Stop the task when Airflow ends the one that waits for it."""
-        if self.arn:
-            self.stop(self.arn, ENDED_BY_AIRFLOW)
+    @property
+    def current_job(self) -> str | None:
+        """Id of the job that this try waits for."""
+        return self.arn
 
     def lines(self, described: Mapping[str, Any]) -> Sequence[str]:
         """What a task has printed, as far as CloudWatch has it."""

@@ -6,8 +6,12 @@ imported where it runs.
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from airloom.failures import ENDED_BY_AIRFLOW
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -16,6 +20,11 @@ if TYPE_CHECKING:
     from airloom.operators.jobs import Submission
     from airloom.plan import StepPlan
     from airloom.settings import Settings
+
+_GOES_ON = ("running", "queued", "scheduled", "up_for_retry")
+"""States in which a task has, or will have, a try that goes on with its job."""
+
+_PATIENCE_S = 3.0
 
 FIELDS: tuple[str, ...] = ("flow", "plan", "step", "index", "image", "cpu", "memory_mib", "gpu")
 """Template fields of both: what a task's page in Airflow shows."""
@@ -37,6 +46,12 @@ class JobStep:
     gpu: int | None
     deferrable: bool
     poll_interval: int
+    _context: Context
+
+    @property
+    def current_job(self) -> str | None:
+        """Id of the job that this try waits for."""
+        raise NotImplementedError
 
     def execute(self, context: Context) -> Any:
         """Run the step as a job; return what `StepOperator` returns.
@@ -52,13 +67,47 @@ class JobStep:
         """
         from airloom.operators.jobs import run
 
+        self._context = context
         return run(self, context, resumed=False)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
         """Go on after the triggerer has seen the end of the job, or the end of its time."""
         from airloom.operators.jobs import run
 
+        self._context = context
         return run(self, context, resumed=True)
+
+    def on_kill(self) -> None:
+        """Stop the job, unless it is this worker that ends: then the next try goes on with the job.
+
+        Notes
+        -----
+        Airflow calls it when somebody marks or clears the task, at ``execution_timeout``, and also when a
+        worker is shut down or was believed dead (Task SDK, execution_time/task_runner.py, ``_on_term``).
+        """
+        job = self.current_job
+        if job and not self._goes_on():
+            self.stop(job, ENDED_BY_AIRFLOW)
+
+    def _goes_on(self) -> bool:
+        """Ask Airflow whether the task is to run on; False when it does not say so in time."""
+        if "AirflowTaskTimeout" in {kind.__name__ for kind in type(sys.exc_info()[1]).__mro__}:
+            return False
+        found: list[str] = []
+
+        def ask() -> None:
+            ti, dag_run = self._context["ti"], self._context["dag_run"]
+            where: dict[str, Any] = {"dag_id": dag_run.dag_id, "run_ids": [dag_run.run_id]}
+            if ti.map_index is not None and ti.map_index >= 0:
+                where["map_index"] = ti.map_index
+            states = ti.get_task_states(task_ids=[ti.task_id], **where)
+            found.extend(str(state) for state in states.get(dag_run.run_id, {}).values())
+
+        # In a thread: the signal may have come in the middle of a request, whose lock is held then.
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        asking.join(_PATIENCE_S)
+        return bool(found) and all(state in _GOES_ON for state in found)
 
     def changed(self, step: StepPlan, settings: Settings) -> StepPlan:
         """Fill in what the DAG file and the settings say about the step."""
