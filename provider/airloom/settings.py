@@ -50,6 +50,9 @@ class Settings:
     cache_dir: str = _setting(
         "", "folder for unpacked code packages and cached blobs; ~/.cache/airloom when empty"
     )
+    cache_limit_mib: str = _setting(
+        "4096", "how large the cache of blobs of a remote store may grow on this machine; 0: no cache"
+    )
     package_suffixes: str = _setting(
         ".py,.sql,.txt,.json,.yaml,.yml,.toml", "which files beside the flow belong to its code package"
     )
@@ -115,6 +118,8 @@ class Settings:
                 raise _refused(name, getattr(self, name), f"write {' or '.join(offered)}.")
         if not self.store_retries.isdecimal():
             raise _refused("store_retries", self.store_retries, "write a whole number, 0 for no second try.")
+        if not self.cache_limit_mib.isdecimal():
+            raise _refused("cache_limit_mib", self.cache_limit_mib, "write a whole number, 0 for no cache.")
         if self.store_endpoint and not self.store_endpoint.startswith(("https://", "http://")):
             raise _refused(
                 "store_endpoint", self.store_endpoint, "write a URL, e.g. https://minio.example.com."

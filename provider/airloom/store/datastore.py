@@ -19,6 +19,7 @@ from airloom.plan import Plan
 from airloom.settings import Settings, Verify
 from airloom.store import artifacts
 from airloom.store.blobs import Blobs
+from airloom.store.cache import cached
 from airloom.store.compression import compress, decompress
 from airloom.store.objects import Objects, open_objects
 from airloom.store.records import (
@@ -85,7 +86,7 @@ class Datastore(Runs, Sizes):
             When this version does not offer stores of that kind.
         """
         verify: Verify = "always" if settings.verify == "always" else "auto"
-        return cls(open_objects(settings.datastore_root, settings), verify)
+        return cls(cached(open_objects(settings.datastore_root, settings), settings), verify)
 
     def save_plan(self, plan: Plan) -> Digest:
         """Save a plan; the same plan again changes nothing."""
