@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -170,6 +171,13 @@ def _run(flow: str, run_id: str, store: str) -> Run:
     return Run(f"{flow}/{run_id}", datastore=store, _namespace_check=False)
 
 
+def _labels(sandbox: Sandbox, flow: str, run_id: str, task: str) -> set[str]:
+    """What Airflow calls the mapped tasks of a step in its grid."""
+    path = f"/dags/{flow}/dagRuns/{quote(run_id, safe='')}/taskInstances/{task}/listMapped"
+    found = sandbox.api.request("GET", path)["task_instances"]
+    return {str(one["rendered_map_index"]) for one in found}
+
+
 def test_three_nested_foreaches_with_a_switch_end_right_also_after_a_clear_in_the_middle(
     sandbox: Sandbox, tmp_path: Path, command_line: CommandLine
 ) -> None:
@@ -180,6 +188,9 @@ def test_three_nested_foreaches_with_a_switch_end_right_also_after_a_clear_in_th
     assert sandbox.api.wait_for_run(flow, run_id, 180).state == "success"
     assert _run(flow, run_id, store).data.words == NESTED_WORDS
     before = _run(flow, run_id, store)["start"].task.attempts
+    assert _labels(sandbox, flow, run_id, "meet") == {
+        "1 / 0 / p", "1 / 0 / q", "2 / 0 / p", "2 / 0 / q", "2 / 1 / p", "2 / 1 / q"
+    }  # fmt: skip
 
     sandbox.api.clear(flow, run_id, ["inner"], downstream=True)
     assert sandbox.api.wait_for_run(flow, run_id, 180).state == "success"

@@ -24,6 +24,7 @@ from airloom.failures import FailureKind
 from airloom.flow.flow_decorators import FINISHED
 from airloom.names import Indices, pack_indices, task_id, unpack_indices
 from airloom.operators.history import History, former, history
+from airloom.operators.labels import name_task
 from airloom.operators.runs import airflow_settings, begin_run
 from airloom.runtime.code import load_flow
 from airloom.runtime.command import Command, build
@@ -105,13 +106,14 @@ class Execution:
         """
         begin_run(self.datastore, self.plan, self.settings, self._context)
         places = unpack_indices(index, self.step.depth - self.is_gang())
+        lineage = Lineage(self.datastore, self.plan, self.run)
         if any(step.transition.kind == "switch" for step in self.plan.steps):
             # Airflow's own branching runs unselected arms inside of mapped groups
             # (apache/airflow#67265): every task of a flow with a switch asks the store instead.
-            lineage = Lineage(self.datastore, self.plan, self.run)
             places = [place for place in places if lineage.chosen(self.step, place)]
             if not places:
                 raise AirflowSkipException(f"no switch has chosen {self.step.name!r} here")
+        name_task(self._context, self.plan, self.step, places, lineage)
         if self.generation:
             self.datastore.reopen_run(self.plan.flow, self.run)
         return places
