@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from airloom import FlowSpec, resources, step
 from airloom.cli.sizes import sizes
 from airloom.errors import SizeError
-from airloom.plan import Resources, StepPlan, Transition
+from airloom.plan import BatchPlan, Resources, StepPlan, Transition
 from airloom.runtime import groups
 from airloom.runtime.sizes import (
     RUNS,
@@ -28,7 +28,7 @@ from airloom.runtime.sizes import (
 )
 from airloom.settings import Settings
 from airloom.sizing.catalogue import Size
-from airloom.sizing.learning import Grown
+from airloom.sizing.learning import Grown, first
 from airloom.store.datastore import Datastore, TaskKey
 from airloom.store.records import BeginRecord, DoneRecord, FailedRecord, Outcome, RunRecord, Usage
 
@@ -313,6 +313,15 @@ def test_all_tasks_of_a_run_begin_with_the_same_knowledge(datastore: Datastore) 
     ran(datastore, "between", 3, 9000)
     assert learned_before(datastore, "F", "two", STEP) == learned
     assert learned_before(datastore, "F", "three", STEP).attempts == 6
+
+
+def test_a_growth_of_a_size_that_was_rounded_up_counts(datastore: Datastore) -> None:
+    needs = Resources(memory_mib=300)
+    fargate = replace(STEP, resources=needs, batch=BatchPlan(platform="FARGATE"))
+    datastore.note_growth("F", "each", Grown(2048, 4096, "a"))  # with 1 vCPU, Fargate begins at 2048 MiB
+    learned = learned_before(datastore, "F", "two", fargate)
+    size = first(needs, "batch", learned=learned)
+    assert (size.memory_mib, size.grown_from_mib) == (4096, 300)
 
 
 def test_only_growths_of_the_same_declaration_count(datastore: Datastore) -> None:

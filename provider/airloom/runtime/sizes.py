@@ -18,13 +18,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airloom.errors import SizeError
 from airloom.failures import FailureKind
 from airloom.flow.declarations import step_declaration
 from airloom.plan import SizeName, StepPlan
-from airloom.sizing.catalogue import Size
+from airloom.sizing.catalogue import Size, fit, platform_of
 from airloom.sizing.learning import Learned, Observation, first, learn
 from airloom.sizing.recovery import Former, after
 from airloom.store.datastore import Datastore, TaskKey
@@ -88,16 +89,17 @@ def look_back(datastore: Datastore, flow: str, step: StepPlan, *, without: str =
     a step that is declared anew begins anew.
     """
     needs = step.resources
+    asked = first(needs, step.target)
+    # A job began with what the flow declares, or with the next size that is offered.
+    began = {asked.memory_mib, fit(asked, step.target, platform_of(step), where=step.name).memory_mib}
     growths = [one for one in datastore.growths(flow, step.name) if one.run != without]
-    same = [one for one in growths if "memory" in needs.computed or one.declared_mib == _declared(step)]
+    same = [one for one in growths if "memory" in needs.computed or one.declared_mib in began]
     grown = max(same, key=lambda one: one.worked_mib, default=None)
+    if grown is not None and asked.memory_mib is not None and "memory" not in needs.computed:
+        grown = replace(grown, declared_mib=asked.memory_mib)
     records = done_records(datastore, flow, step.name, without=without) if needs.learned else []
     runs = len({key.run for key, _ in records})
     return learn([observed(record) for _, record in records], runs=runs, needs=needs, grown=grown)
-
-
-def _declared(step: StepPlan) -> int | None:
-    return first(step.resources, step.target).memory_mib
 
 
 def first_size(
