@@ -21,9 +21,11 @@ from airloom import (
     Runner,
     Step,
     Task,
+    batch,
     card,
     catch,
     current,
+    ecs,
     environment,
     exit_hook,
     parallel,
@@ -71,7 +73,8 @@ class TypedFlow(FlowSpec):
 
     @retry
     @catch
-    @resources(cpu=2, memory=512)
+    @batch(queue="q", memory="auto", gpu=1, efs_volumes=["fs-1:/data"], aws_batch_tags={"team": "x"})
+    @resources(cpu=2, memory=512, max_memory=4096)
     @step
     def fit(self) -> None:
         assert_type(self.half, float)
@@ -84,6 +87,7 @@ class TypedFlow(FlowSpec):
     @timeout(minutes=5)
     @environment(vars={"THREADS": 2})
     @secrets(sources=["inline.x"])
+    @ecs(cluster="c", launch_type="FARGATE", cpu=0.5, memory=lambda flow: 512 + 2 * flow.count)
     @step
     def more(self) -> None:
         levels = [frame.value for frame in self.foreach_stack()]
