@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("airflow", reason="Airflow is not installed")
 
 from airflow.sdk import DAG
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
 from airloom.errors import SettingsError
 from airloom.failures import FailureKind
@@ -95,6 +95,12 @@ def test_what_a_refused_request_means(code: str, again: bool) -> None:
     found = refusal(RuntimeError(error))  # as the provider wraps it
     assert found is not None
     assert (found.kind, found.again, found.reason) == (FailureKind.START_FAILED, again, f"{code}: no")
+
+
+def test_missing_credentials_are_no_reason_to_try_again() -> None:
+    found = refusal(NoCredentialsError())
+    assert found is not None
+    assert not found.again
 
 
 def test_of_a_broken_connection_nobody_knows_what_it_started() -> None:

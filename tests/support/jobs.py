@@ -96,6 +96,11 @@ class Cloud:
             for number in store.attempts(key)
         ]
 
+    def is_watched(self, name: str, run: str) -> bool:
+        """Whether the triggerer has begun to wait for a task of a run: its log tells it."""
+        logs = self.airflow.airflow_home / "task_logs" / f"dag_id={name}" / f"run_id={run}"
+        return any("starting" in file.read_text() for file in logs.rglob("*.trigger.*.log"))
+
     def log(self, name: str, run: str, task: str, try_number: int = 1, *, map_index: int = -1) -> str:
         return self.airflow.api.task_log(name, run, task, try_number, map_index=map_index)
 

@@ -149,7 +149,9 @@ def test_killed_workers_triggerer_and_scheduler_start_no_second_job(
     wait_for(lambda: [file.exists() for file in ran.values()], all, 120)
     for name, run in started.items():
         state = "deferred" if "Defer" in name else "running"
-        wait_for(lambda name=name, run=run: _start(cloud, name, run).state, state.__eq__, 60)
+        wait_for(lambda name=name, run=run: _start(cloud, name, run).state, state.__eq__, 120)
+        if state == "deferred":
+            wait_for(lambda name=name, run=run: cloud.is_watched(name, run), bool, 120)
     for name in ("JobsWaitBatch", "JobsWaitEcs"):
         pid = _start(cloud, name, started[name]).pid
         assert pid is not None
@@ -189,6 +191,8 @@ def test_a_task_that_is_marked_failed_ends_its_job(
     deferred = "Defer" in name
     state = "deferred" if deferred else "running"
     wait_for(lambda: _start(cloud, name, run).state, state.__eq__, 120)
+    if deferred:  # before the triggerer has begun nobody would be told
+        wait_for(lambda: cloud.is_watched(name, run), bool, 120)
     cloud.airflow.api.set_task_state(name, run, "start", "failed")
     assert cloud.end(name, run).state == "failed"
     if deferred and hasattr(BaseTrigger, "on_kill"):

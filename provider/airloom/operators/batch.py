@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airloom.failures import Failure
-    from airloom.operators.jobs import Submission
+    from airloom.operators.submissions import Submission
     from airloom.plan import StepPlan
     from airloom.settings import Settings
 
@@ -127,7 +127,7 @@ class BatchStepOperator(JobStep, BatchOperator):
     def submit(self, submission: Submission, context: Context) -> str:
         """Submit the job; see `JobStep.submit`."""
         from airloom.operators.definitions import batch_definition, batch_overrides, refusal, registered
-        from airloom.operators.jobs import Refused
+        from airloom.operators.submissions import Refused
 
         said = self._step.batch
         assert said is not None  # noqa: S101 - the step's target is batch

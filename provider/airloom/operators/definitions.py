@@ -14,7 +14,7 @@ from airloom.digests import digest_of
 from airloom.failures import Failure, FailureKind
 
 if TYPE_CHECKING:
-    from airloom.operators.jobs import Submission
+    from airloom.operators.submissions import Submission
     from airloom.plan import StepPlan, Volume
     from airloom.sizing.catalogue import Size
     from airloom.store.datastore import Datastore
@@ -237,23 +237,23 @@ def ecs_overrides(submission: Submission) -> dict[str, Any]:
 
 # -- what goes wrong -----------------------------------------------------------------------
 
+_UNSET = ("NoCredentialsError", "PartialCredentialsError", "NoRegionError", "InvalidRegionError")
 _PASSING = ("Throttl", "TooManyRequests", "ServerException", "ServiceUnavailable", "InternalError")
 
 
 def refusal(error: BaseException) -> Failure | None:
     """What it means that a request to start a job failed; None when the job may have started all the same."""
-    cause = error
-    while cause is not None and not hasattr(cause, "response"):
-        if cause.args and isinstance(cause.args[0], BaseException):
-            cause = cause.args[0]
-        else:
-            following = cause.__cause__ or cause.__context__
-            if following is None:
-                return None
-            cause = following
-    answer = getattr(cause, "response", None)
-    if not isinstance(answer, dict):
+    cause: BaseException | None = error
+    while cause is not None:
+        if type(cause).__name__ in _UNSET:
+            return Failure(FailureKind.START_FAILED, f"{type(cause).__name__}: {cause}", False)
+        if isinstance(getattr(cause, "response", None), dict):
+            break
+        wrapped = cause.args[0] if cause.args else None
+        cause = wrapped if isinstance(wrapped, BaseException) else cause.__cause__ or cause.__context__
+    if cause is None:
         return None
+    answer = cause.response  # type: ignore[attr-defined] # looked at above
     told = answer.get("Error", {})
     code, words = str(told.get("Code", "")), str(told.get("Message", ""))
     passing = any(part in code for part in _PASSING)

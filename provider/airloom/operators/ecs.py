@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airloom.failures import Failure
-    from airloom.operators.jobs import Submission
+    from airloom.operators.submissions import Submission
     from airloom.plan import StepPlan
     from airloom.settings import Settings
 
@@ -137,7 +137,7 @@ class EcsStepOperator(JobStep, EcsRunTaskOperator):
 
         from airloom.failures import Failure, FailureKind
         from airloom.operators.definitions import ecs_definition, ecs_overrides, refusal, registered
-        from airloom.operators.jobs import Refused
+        from airloom.operators.submissions import Refused
 
         said = self._step.ecs
         assert said is not None  # noqa: S101 - the step's target is ecs

@@ -19,7 +19,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airloom import settings as settings_of
-from airloom.errors import AirloomError, StepFailed
+from airloom.errors import AirloomError, StepFailed, StepFailedForGood
 from airloom.failures import FailureKind
 from airloom.flow.flow_decorators import FINISHED
 from airloom.names import Indices, pack_indices, task_id, unpack_indices
@@ -32,8 +32,9 @@ from airloom.runtime.exit_hooks import call_exit_hooks
 from airloom.runtime.lineage import Lineage
 from airloom.runtime.logs import captured
 from airloom.runtime.secrets import connection_fields, fields_of
+from airloom.runtime.sizes import is_last
 from airloom.runtime.task import Task, TaskRequest, now
-from airloom.sizing.recovery import after
+from airloom.sizing.recovery import after, resized
 from airloom.store.datastore import Datastore, TaskKey
 from airloom.store.records import ErrorRecord, FailedRecord, Outcome, Usage
 
@@ -173,10 +174,41 @@ class Execution:
         if killed is not None:
             return self.task(request).give_up(killed).outcome
         while True:
-            outcome = self._attempt(request)
+            try:
+                outcome = self._attempt(request)
+            except StepFailed:
+                larger = self._larger(place, request)
+                if larger is None:
+                    raise
+                request = larger
+                continue
             # A step that leads back to itself runs round after round in this one Airflow task.
             if self.step.name not in outcome.targets:
                 return outcome
+
+    def _larger(self, place: Indices, request: TaskRequest) -> TaskRequest | None:
+        """Give the next attempt of a step that ran out of memory; None when it ended otherwise.
+
+        It follows in the same try: what the step needs is not worth one of the user's retries.
+
+        Raises
+        ------
+        StepFailedForGood
+            When memory may not grow any more.
+        """
+        if request.limit == "none":
+            return None
+        past = history(self.datastore, self.key(place), self.generation)
+        following = after(self.step, past.former)
+        if following.budget != "growth" or past.size is None:
+            return None
+        if not following.again:
+            raise StepFailedForGood(
+                following.sentence, where=self.key(place).pathspec, mend="raise memory= or max_memory=."
+            )
+        logger.warning("%s: %s", self.key(place).pathspec, following.sentence)
+        size = resized(past.size, following)
+        return replace(request, size=size, last_size=is_last(self.step, past.former, size))
 
     def _after_others(self, place: Indices, request: TaskRequest) -> tuple[TaskRequest, StepFailed | None]:
         """Count the tries before this one by what became of them; give what @catch takes, if it is its turn.
@@ -202,9 +234,15 @@ class Execution:
             )
             self.datastore.fail(past.open.key, past.open.number, lost)
             past.former.append(former(past.open.begin, lost))
+        if request.limit == "none":
+            # Nothing held them to their sizes: what ran out is the machine's memory, and @retry pays.
+            past.former = [replace(one, memory_mib=None) for one in past.former]
         following = after(step, past.former)
         last = following.last_try or request.last_try
         counted = replace(request, retry_count=following.retry_count, last_try=last)
+        if request.limit != "none" and past.size is not None:
+            size = resized(past.size, following)
+            counted = replace(counted, size=size, last_size=is_last(step, past.former, size))
         if following.again or self.step.catch is None:
             return counted, None
         return counted, StepFailed(
@@ -256,6 +294,9 @@ class Execution:
         # A clear raises max_tries and keeps counting: what counts are the tries since then.
         return max(int(self._context["ti"].max_tries) - self._retries, 0)
 
+    def _is_held(self) -> bool:
+        return self.settings.enforce_memory == "true" and self.step.target == "worker"
+
     def request(self, place: Indices) -> TaskRequest:
         ti = self._context["ti"]
         max_tries: int = ti.max_tries
@@ -274,6 +315,10 @@ class Execution:
             # With @catch there is one try more, for one that was killed: see `_after_others`.
             last_try=ti.try_number > max_tries - (self.step.catch is not None),
             generation=generation,
+            limit="process"
+            if self.settings.enforce_memory == "true" and self.step.target == "worker"
+            else "none",
+            apply_sizes=self.settings.sizes == "apply",
             origin=origin,
         )
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airloom.failures import Failure
-    from airloom.operators.jobs import Submission
+    from airloom.operators.submissions import Submission
     from airloom.plan import StepPlan
     from airloom.settings import Settings
 

@@ -9,29 +9,21 @@ goes on from there. For one attempt there is never a second job.
 from __future__ import annotations
 
 import logging
-import math
-import os
-import re
-import socket
 import time
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airloom import settings as settings_of
-from airloom.digests import digest_of
-from airloom.errors import AirloomError, StepFailed, StepFailedForGood
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+
+from airloom.errors import AirloomError, SettingsError, StepFailed, StepFailedForGood
 from airloom.failures import ENDED_BY_AIRFLOW, NEVER_STARTED, STOPPED_AT_TIMEOUT, Failure, FailureKind
-from airloom.names import task_id
-from airloom.operators.execution import Execution, failed_range, translate
+from airloom.operators.definitions import refusal
+from airloom.operators.execution import failed_range, translate
 from airloom.operators.history import Attempt, History, history
-from airloom.runtime.carried import carried_in, container_command, root_inside
-from airloom.runtime.command import Command, text_of
+from airloom.operators.submissions import Refused, Submissions
 from airloom.runtime.logs import Log, parse
-from airloom.runtime.sizes import is_last
-from airloom.runtime.task import TaskRequest, first_size, now
-from airloom.sizing.catalogue import Size, declared, fit, platform_of
-from airloom.sizing.recovery import Next, after, resized
-from airloom.store.records import BeginRecord, ErrorRecord, FailedRecord, JobRecord, Usage
+from airloom.runtime.task import now
+from airloom.store.records import ErrorRecord, FailedRecord, JobRecord, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,41 +33,8 @@ if TYPE_CHECKING:
     from airloom.codec import Json
     from airloom.names import Indices
     from airloom.operators.job import JobStep
-    from airloom.store.datastore import Datastore
 
 logger = logging.getLogger(__name__)
-
-GRACE_S = 120
-"""A job's own timeout comes so much after @timeout: the container tells a timeout better, and first."""
-
-_NAME = re.compile(r"[^A-Za-z0-9_-]+")
-_NAME_LENGTH = 128
-_IN_CONTAINERS = ("verify", "store_")
-
-
-class Refused(Exception):
-    """A service that refuses to start a job; ``failure`` says what that means."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.reason)
-        self.failure = failure
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """A job to start: its command and variables, the size it gets, and what it is tagged with.
-
-    ``timeout_s`` is the job's own, None for none. ``store`` remembers what was registered.
-    """
-
-    name: str
-    command: list[str]
-    variables: dict[str, str]
-    size: Size
-    on_spot: bool
-    timeout_s: int | None
-    tags: dict[str, str]
-    store: Datastore
 
 
 def run(operator: JobStep, context: Context, *, resumed: bool) -> Json:
@@ -88,17 +47,22 @@ def run(operator: JobStep, context: Context, *, resumed: bool) -> Json:
         if execution is not None:
             execution.record_failure(error)
         translate(error)
+    except (ClientError, BotoCoreError) as error:
+        found = refusal(error)
+        if found is None or found.again:
+            raise
+        denied = SettingsError(
+            f"AWS refuses: {found.reason}",
+            where=f"the Airflow connection {getattr(operator, 'aws_conn_id', None)!r}",
+            mend="look at its region and credentials; docs/aws.md lists the rights that a worker needs.",
+        )
+        if execution is not None:
+            execution.record_failure(denied)
+        translate(denied)
 
 
-class JobExecution(Execution):
+class JobExecution(Submissions):
     """One try of an Airflow task at one step that runs as a job."""
-
-    def __init__(self, operator: JobStep, context: Context) -> None:
-        name = operator.step or context["task"].task_id
-        super().__init__(operator.flow, operator.plan, name, context, getattr(operator, "retries", 0) or 0)
-        self.operator = operator
-        self.step = operator.changed(self.step, self.settings)
-        self._said = self.step.batch or self.step.ecs
 
     def go_on(self, index: str, *, resumed: bool) -> Json:
         """Look what there is, and do what is due until all indices are done.
@@ -176,7 +140,7 @@ class JobExecution(Execution):
         if described is None or self.operator.state(described) == "over":
             return False
         submitted, started, _ = self.operator.times(described)
-        patience, limit = self._said.start_timeout_s if self._said else None, self._timeout_s()
+        patience, limit = self._said.start_timeout_s if self._said else None, self.timeout_s()
         waiting = self.operator.state(described) == "waiting"
         start_by = None
         if waiting and patience is not None:
@@ -303,14 +267,11 @@ class JobExecution(Execution):
 
     # -- what follows ----------------------------------------------------------------------
 
-    def _next(self, found: History) -> Next:
-        return after(self.step, found.former, platform_of(self.step))
-
     def _hopeless(self, known: Mapping[Indices, History]) -> list[Indices]:
         """Indices for which no other attempt is to come; those with @catch end here, and well."""
         found = []
         for place, past in known.items():
-            following = self._next(past)
+            following = self.next(past)
             if past.open is not None or following.again:
                 continue
             if self.step.catch is not None and past.former:
@@ -321,7 +282,7 @@ class JobExecution(Execution):
         return found
 
     def _error(self, place: Indices, past: History) -> AirloomError:
-        following = self._next(past)
+        following = self.next(past)
         key = self.key(place)
         numbers = self.datastore.attempts(key)
         record = self.datastore.failed(key, numbers[-1]) if numbers else None
@@ -346,7 +307,7 @@ class JobExecution(Execution):
             past = known[place]
             if not past.former:
                 continue
-            following = self._next(past)
+            following = self.next(past)
             if not following.again and self.step.catch is not None:
                 self._hopeless({place: past})
                 continue
@@ -360,130 +321,15 @@ class JobExecution(Execution):
     # -- a job that is due -----------------------------------------------------------------
 
     def _submit(self, due: Mapping[Indices, History]) -> None:
-        following = {place: self._next(found) for place, found in due.items()}
-        size = self._size(due, following)
-        for place, found in due.items():
-            if found.former:
-                logger.info("%s: %s", self.key(place).pathspec, following[place].sentence)
-        name = next((str(f.open.begin.origin["job"]) for f in due.values() if f.open is not None), None)
-        attempts: list[Attempt] = []
-        requests: list[TaskRequest] = []
-        for place, found in due.items():
-            request = replace(
-                self.request(place),
-                retry_count=following[place].retry_count,
-                last_try=following[place].last_try,
-                last_size=is_last(self.step, found.former, size),
-                size=size,
-            )
-            attempt = found.open or self._claim(place, request, name)
-            name = str(attempt.begin.origin["job"])
-            attempts.append(attempt)
-            requests.append(replace(request, attempt=attempt.number, size=attempt.begin.size or size))
-        assert name is not None  # noqa: S101 - at least one index is due
+        submission, attempts = self.prepare(due)
         try:
-            job = self.operator.submit(self._submission(name, requests, following), self._context)
+            job = self.operator.submit(submission, self._context)
         except Refused as error:
             for attempt in attempts:
                 self._fail(attempt, error.failure, None)
             known = {place: history(self.datastore, self.key(place), self.generation) for place in due}
             self._raise(known)
             return
-        self._note(attempts, name, job)
-        logger.info("job %s (%s) with %s (%s)", job, name, size, size.why)
-
-    def _size(self, due: Mapping[Indices, History], following: Mapping[Indices, Next]) -> Size:
-        """Size of the next job: the largest that any of its attempts needs, as it is offered.
-
-        Raises
-        ------
-        SizeError
-            When nobody offers so much, or a function of the flow gives no size.
-        """
-        sizes = [self._size_of(place, found, following[place]) for place, found in due.items()]
-        most = max(sizes, key=lambda size: size.memory_mib or 0)
-        cpu = max((size.cpu or 0.0 for size in sizes), default=0.0) or None
-        where = f"step {self.step.name!r}"
-        return fit(replace(most, cpu=cpu), self.step.target, platform_of(self.step), where=where)
-
-    def _size_of(self, place: Indices, found: History, following: Next) -> Size:
-        if found.size is not None:
-            return resized(found.size, following)
-        steps = tuple(self.step if step.name == self.step.name else step for step in self.plan.steps)
-        here = replace(self.plan, steps=steps)
-        request = replace(self.request(place), apply_sizes=self.settings.sizes == "apply")
-        return first_size(self.datastore, here, request, self.flow) or declared(
-            self.step.resources, self.step.target
-        )
-
-    def _claim(self, place: Indices, request: TaskRequest, name: str | None) -> Attempt:
-        key = self.key(place)
-        made: dict[int, BeginRecord] = {}
-
-        def make(number: int) -> BeginRecord:
-            made[number] = BeginRecord(
-                now(),
-                socket.gethostname(),
-                os.getpid(),
-                request.retry_count,
-                request.generation,
-                self._round(place),
-                {**request.origin, "target": self.step.target, "job": name or self._name(place, number)},
-                request.size,
-            )
-            return made[number]
-
-        number = self.datastore.claim(key, make)
-        return Attempt(key, number, made[number])
-
-    def _round(self, place: Indices) -> int:
-        from airloom.runtime.lineage import Lineage
-
-        return Lineage(self.datastore, self.plan, self.run).round(self.step, place, self.generation).number
-
-    def _name(self, place: Indices, number: int) -> str:
-        """Name of a job: the same for the same attempt, in whichever process; another for every other one."""
-        spec = f"{self.key(place).pathspec}@{number}"
-        ending = f"{task_id(place).replace('.', '-')}-{number}-{digest_of([spec.encode()])[3:15]}"
-        words = _NAME.sub("-", f"{self.plan.flow}-{self.step.name}")
-        return f"{words[: _NAME_LENGTH - len(ending) - 1]}-{ending}"
-
-    def _submission(
-        self, name: str, requests: list[TaskRequest], following: Mapping[Indices, Next]
-    ) -> Submission:
-        root = root_inside(self.step, self.datastore.root)
-        command = Command(self.plan.flow, self.plan.digest, tuple(requests))
-        line = container_command(carried_in(self.datastore, self.settings), root, text_of(command))
-        executable = self._said.executable if self._said else None
-        limit = self._timeout_s(len(requests))
-        size = requests[0].size
-        assert size is not None  # noqa: S101 - every request of a job has one
-        return Submission(
-            name,
-            [executable or line[0], *line[1:]],
-            self._variables(root),
-            size,
-            next(iter(following.values())).on_spot(self.step),
-            limit,
-            {
-                "airloom:flow": self.plan.flow,
-                "airloom:run": self.run[:256],
-                "airloom:step": self.step.name,
-                **(self._said.tags if self._said else {}),
-            },
-            self.datastore,
-        )
-
-    def _timeout_s(self, count: int = 1) -> int | None:
-        if self.step.timeout_s is None:
-            return None
-        return max(60, math.ceil(self.step.timeout_s * count) + GRACE_S)
-
-    def _variables(self, root: str) -> dict[str, str]:
-        """Settings of the container; credentials are no part of them."""
-        found = {"datastore_root": root}
-        for item in fields(self.settings):
-            value = str(getattr(self.settings, item.name))
-            if item.name.startswith(_IN_CONTAINERS) and value != str(item.default):
-                found[item.name] = value
-        return {settings_of.variable(name): value for name, value in found.items()}
+        self._note(attempts, submission.name, job)
+        size = submission.size
+        logger.info("job %s (%s) with %s (%s)", job, submission.name, size, size.why)
