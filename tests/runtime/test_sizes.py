@@ -157,6 +157,7 @@ def test_catch_acts_when_memory_may_not_grow_any_more(project: Project) -> None:
     assert ended.returncode == 0, ended.stderr
     assert memory(project, "eat") == [256, 300]
     assert project.value("eat", "failure").type == "builtins.MemoryError"
+    assert project.datastore.growths("MyFlow", "eat") == []  # 300 MiB were not enough
 
 
 COMPUTED = """

@@ -315,9 +315,7 @@ class Execution:
             # With @catch there is one try more, for one that was killed: see `_after_others`.
             last_try=ti.try_number > max_tries - (self.step.catch is not None),
             generation=generation,
-            limit="process"
-            if self.settings.enforce_memory == "true" and self.step.target == "worker"
-            else "none",
+            limit="process" if self._is_held() else "none",
             apply_sizes=self.settings.sizes == "apply",
             origin=origin,
         )

@@ -247,7 +247,8 @@ class Task:
             size=self.size,
         )
         self.datastore.commit(self.key, self.attempt, done)
-        self._remember(self.size)
+        if caught is None:
+            self._remember(self.size)
         if self.cards is not None:
             self.cards.close(done)
         return TaskResult(self.key.pathspec, self.attempt, taken, tuple(records))
