@@ -9,6 +9,7 @@ our code takes its way, and says nothing about Google's own server.
 
 from __future__ import annotations
 
+import io
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -44,6 +45,23 @@ class Counted:
             self._lines.clear()
         start("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
         return [body]
+
+
+class Atomic:
+    """Lets one create-only request in at a time, as S3 does: moto looks first and writes then."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._lock = threading.Lock()
+
+    def __call__(self, environ: Environ, start: Start) -> Iterable[bytes]:
+        if "HTTP_IF_NONE_MATCH" not in environ or environ["REQUEST_METHOD"] != "PUT":
+            return self._app(environ, start)
+        # Before the lock: a body that does not come must not stop the others.
+        if length := int(environ.get("CONTENT_LENGTH") or 0):
+            environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(length))
+        with self._lock:
+            return self._app(environ, start)
 
 
 class GoogleStorage:
@@ -99,8 +117,7 @@ class _Quiet(WSGIRequestHandler):
 def main() -> None:
     """Serve until the process is ended."""
     app: App = DomainDispatcherApplication(create_backend_app)
-    if sys.argv[1] == "gs":
-        app = GoogleStorage(app)
+    app = GoogleStorage(app) if sys.argv[1] == "gs" else Atomic(app)
     server = make_server("127.0.0.1", 0, Counted(app), threaded=True, request_handler=_Quiet)
     print(server.server_port, flush=True)
     server.serve_forever()
