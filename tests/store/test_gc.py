@@ -20,20 +20,20 @@ from airloom.settings import Settings
 from airloom.store.blobs import Blobs, blob_key
 from airloom.store.datastore import TaskKey
 from airloom.store.gc import Collection
-from airloom.store.objects import MemoryObjects, Objects, open_objects
+from airloom.store.objects import MemoryObjects, open_objects
 from airloom.store.records import BeginRecord, RunRecord
 from airloom.store.retention import DAY_S, Rules
 from airloom.store.sweeping import put_to_stay, sweep
 from airloom.store.verify import verify
-from support.train import LARGE, Store, noise, take_over
+from support.train import KINDS, LARGE, Store, noise, opened, take_over
 
 GRACE_S = 0.6
 EVERYTHING = Rules(older_than_s=0, grace_s=0)
 
 
-@pytest.fixture
-def store(objects: Objects) -> Store:
-    return Store(objects)
+@pytest.fixture(params=KINDS)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    return Store(opened(request, tmp_path))
 
 
 @pytest.fixture
@@ -48,6 +48,20 @@ class TestRules:
         report = Collection(store.objects, EVERYTHING).look()
         assert report.dropped == ["Train/1"]
         assert list(store.objects.list()) == before
+
+    def test_what_people_keep_with_a_run_goes_with_it(self, store: Store) -> None:
+        store.whole("1", days=40, x=noise(1))
+        store.whole("2", x=noise(2))
+        for run in ("1", "2"):
+            store.objects.put(f"data/runs/Train/{run}/model/weights", [noise(3)])
+        store.objects.put("data/shared/1", [b"x"])
+        collection = Collection(store.objects, Rules(older_than_s=DAY_S, grace_s=0))
+        said = collection.look()
+        assert collection.delete().flows == said.flows
+        assert sorted(store.objects.list("data")) == [
+            "data/runs/Train/2/model/weights",
+            "data/shared/1",
+        ]
 
     def test_what_is_said_beforehand_is_what_goes(self, store: Store) -> None:
         store.whole("1", days=40, x=noise(1))

@@ -13,12 +13,10 @@ from airloom.flow.spec import FlowSpec
 from airloom.names import escape
 from airloom.settings import Settings
 from airloom.store.objects import Objects, check_key, open_objects
+from airloom.store.shelf import data_key
 
 SHARED = "data/shared"
 """Folder of a datastore for what belongs to no run."""
-
-RUNS = "data/runs"
-"""Folder of a datastore for what runs keep: ``data/runs/<Flow>/<run>/<key>``."""
 
 
 class Place(NamedTuple):
@@ -50,10 +48,10 @@ class Places:
         name = None if run is None else _name_of(run)
         if root is None:
             self._root = self._settings.datastore_root
-            self._folder = SHARED if name is None else f"{RUNS}/{name}"
+            self._folder = SHARED if name is None else data_key(*name)
         else:
             self._root = root
-            self._folder = name or ""
+            self._folder = "" if name is None else "/".join(map(escape, name))
 
     @property
     def url(self) -> str:
@@ -109,7 +107,7 @@ def _checked(key: str, told: str) -> str:
         ) from None
 
 
-def _name_of(run: object) -> str:
+def _name_of(run: object) -> tuple[str, str]:
     if isinstance(run, FlowSpec):
         if not current.is_running_flow:
             raise StoreError(
@@ -126,4 +124,4 @@ def _name_of(run: object) -> str:
             where="ObjectStore(run=...)",
             mend="give self inside of a step, a run of the client, or its pathspec: 'Train/7'.",
         )
-    return f"{escape(flow)}/{escape(name)}"
+    return flow, name

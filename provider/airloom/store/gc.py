@@ -37,7 +37,7 @@ from airloom.store.objects import Entry, Objects
 from airloom.store.reach import Place, RunName
 from airloom.store.records import DoneRecord, RunRecord
 from airloom.store.retention import FoundRun, Rules, chosen, is_quiet, is_running, superseded
-from airloom.store.shelf import flow_key
+from airloom.store.shelf import data_key, flow_key
 from airloom.store.sweeping import FLAGS, sweep
 
 T = TypeVar("T")
@@ -141,6 +141,7 @@ class Collection:
             report.young += garbage[1]
         for run in self._dropped:
             self._count_run(report, run)
+            self._count_data(report, run)
         for run, entries in self._superseded:
             self._count_attempts(report, run, entries)
         for flow, entry in self._plans:
@@ -304,6 +305,7 @@ class Collection:
             else:
                 self._objects.delete_many(self._objects.list(run.name.folder))
                 self._count_run(report, run)
+                self._objects.delete_many(self._count_data(report, run))
         for run, files in self._superseded:
             self._delete_attempts(report, run, files)
         for record in self._unlisted:
@@ -392,6 +394,12 @@ class Collection:
         if run.raw:
             report.dropped.append(str(run.name))
         self._count(report, run.name.flow, runs=1 if run.raw else 0, records=run.objects, size=run.size)
+
+    def _count_data(self, report: Report, run: FoundRun) -> list[str]:
+        """Keys of the objects that people keep with a run: they go with it."""
+        entries = list(self._objects.entries(data_key(run.name.flow, run.name.run)))
+        self._count(report, run.name.flow, size=sum(entry.size for entry in entries))
+        return [entry.key for entry in entries]
 
     def _count_attempts(self, report: Report, run: FoundRun, entries: list[Entry]) -> None:
         attempts = {Place.of(run.name, entry.key).attempt for entry in entries}

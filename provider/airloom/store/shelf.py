@@ -70,6 +70,11 @@ def flow_key(flow: str) -> str:
     return f"flows/{escape(flow)}"
 
 
+def data_key(flow: str, run: str) -> str:
+    """Folder of the objects that people keep with a run; `airloom.object_store` writes there."""
+    return f"data/runs/{escape(flow)}/{escape(run)}"
+
+
 def run_key(flow: str, run: str) -> str:
     """Folder of a run."""
     return f"{flow_key(flow)}/runs/{escape(run)}"
