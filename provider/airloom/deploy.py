@@ -15,9 +15,11 @@ from typing import Literal
 
 from airloom.compiler.dagfile import check_templates, render
 from airloom.compiler.planner import Compiled
-from airloom.errors import DeployError
+from airloom.errors import CheckFailed, DeployError, FlowError, Place
+from airloom.plan import StepPlan
 from airloom.runtime.carried import ensure, root_inside
 from airloom.settings import Settings
+from airloom.sizing.catalogue import problems
 from airloom.store.datastore import Datastore
 
 
@@ -60,14 +62,28 @@ def _prepare_jobs(compiled: Compiled, settings: Settings, datastore: Datastore) 
 
     Raises
     ------
+    CheckFailed
+        When AWS does not offer a step's size where the settings send it.
     DeployError
         When a container would not see the store, or what it needs cannot be had.
     """
     steps = [step for step in compiled.plan.steps if step.target in ("batch", "ecs")]
+    _check_sizes(compiled, steps, settings)
     for step in steps:
         root_inside(step, datastore.root)
     if steps:
         ensure(datastore, settings)
+
+
+def _check_sizes(compiled: Compiled, steps: list[StepPlan], settings: Settings) -> None:
+    # The compiler has done it for what the flow says itself: here the settings are known, too.
+    file, found = f"{compiled.plan.module}.py", list[FlowError]()
+    for step in steps:
+        platform = settings.ecs_launch_type if step.target == "ecs" else settings.batch_platform
+        place = Place(file, step.line, step.name)
+        found += problems(step, place, "FARGATE" if platform == "FARGATE" else "EC2")
+    if found:
+        raise CheckFailed(found, where=Place(file))
 
 
 def save(compiled: Compiled, datastore: Datastore) -> None:
