@@ -143,6 +143,6 @@ def running_cloud(
         root = settings["AIRLOOM_DATASTORE_ROOT"]
         home = folder / "airflow"
         with Sandbox(
-            home, datastore_root=root, environment=environment, triggerer=True, parallelism=8
+            home, datastore_root=root, environment=environment, triggerer=True, parallelism=4
         ) as airflow:
             yield Cloud(airflow, aws, folder, image, Datastore.open(load()))

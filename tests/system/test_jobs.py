@@ -27,20 +27,46 @@ def cloud(aws: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
         yield running
 
 
+class Runs(dict[str, str]):
+    """Runs of flows that need no steering: a flow is deployed and started when it is asked for."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        super().__init__()
+        self._cloud = cloud
+        self._deployed: set[str] = set()
+
+    def deploy(self, *names: str) -> None:
+        waiting = ("JobsPlaces", "JobsImage", "JobsWaitBatch", "JobsWaitEcs")
+        for name in names:
+            if name not in self._deployed:
+                body = {**FLOWS, **WAITING, "JobsStuck": STUCK}[name]
+                self._cloud.deploy(name, source(name, body), deferrable=name not in waiting)
+                self._deployed.add(name)
+
+    def __missing__(self, name: str) -> str:
+        self.deploy(name)
+        self[name] = self._cloud.start(name)
+        return self[name]
+
+    def ended(self) -> None:
+        """Wait until none of them runs."""
+        for name, run in self.items():
+            self._cloud.end(name, run)
+
+
 @pytest.fixture(scope="module")
-def runs(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Runs of all flows that need no steering, side by side."""
-    waiting = ("JobsPlaces", "JobsImage", "JobsWaitBatch", "JobsWaitEcs")
-    for name, body in {**FLOWS, **WAITING}.items():
-        cloud.deploy(name, source(name, body), deferrable=name not in waiting)
-    return {name: cloud.start(name) for name in FLOWS if name != "JobsSpot"}
+def runs(cloud: Cloud) -> Runs:
+    return Runs(cloud)
 
 
-def test_worker_batch_and_ecs_steps_of_one_run_see_the_same_artifacts(
-    cloud: Cloud, runs: dict[str, str]
-) -> None:
+def test_worker_batch_and_ecs_steps_of_one_run_see_the_same_artifacts(cloud: Cloud, runs: Runs) -> None:
+    cloud.aws.requests(clear=True)
     name, run = "JobsPlaces", runs["JobsPlaces"]
     assert cloud.end(name, run).state == "success"
+    asked = cloud.aws.requests()
+    looks = ("batch.DescribeJobs", "ecs.DescribeTasks")
+    others = [verb for verb in asked if verb.startswith(("batch.", "ecs.")) and verb not in looks]
+    assert sum(asked[verb] for verb in others) <= 3 + 2 + 2, "one a job, two for each new definition"
     found = cloud.run(name, run)
     assert found["join"].task.data.squares == [4, 9]
     assert found["end"].task.data.total == 13
@@ -62,7 +88,7 @@ def test_worker_batch_and_ecs_steps_of_one_run_see_the_same_artifacts(
     assert "the total is 13" in cloud.log(name, run, "end")
 
 
-def test_memory_grows_only_after_an_attempt_ran_out_of_it(cloud: Cloud, runs: dict[str, str]) -> None:
+def test_memory_grows_only_after_an_attempt_ran_out_of_it(cloud: Cloud, runs: Runs) -> None:
     name, run = "JobsGrow", runs["JobsGrow"]
     assert cloud.end(name, run).state == "success"
     attempts = cloud.attempts(name, run, "start")
@@ -78,7 +104,7 @@ def test_memory_grows_only_after_an_attempt_ran_out_of_it(cloud: Cloud, runs: di
 
 
 def test_failures_of_the_users_code_have_the_budget_and_the_catch_of_the_user(
-    cloud: Cloud, runs: dict[str, str]
+    cloud: Cloud, runs: Runs
 ) -> None:
     name, run = "JobsUser", runs["JobsUser"]
     assert cloud.end(name, run).state == "success"
@@ -96,7 +122,7 @@ def test_failures_of_the_users_code_have_the_budget_and_the_catch_of_the_user(
     assert slow.failed is None
 
 
-def test_an_image_that_does_not_exist_is_pulled_once(cloud: Cloud, runs: dict[str, str]) -> None:
+def test_an_image_that_does_not_exist_is_pulled_once(cloud: Cloud, runs: Runs) -> None:
     name, run = "JobsImage", runs["JobsImage"]
     assert cloud.end(name, run).state == "failed"
     (attempt,) = cloud.attempts(name, run, "start")
@@ -105,7 +131,7 @@ def test_an_image_that_does_not_exist_is_pulled_once(cloud: Cloud, runs: dict[st
     assert "CannotPullContainerError" in cloud.log(name, run, "start")
 
 
-def test_an_image_without_python_is_told(cloud: Cloud, runs: dict[str, str]) -> None:
+def test_an_image_without_python_is_told(cloud: Cloud, runs: Runs) -> None:
     name, run = "JobsNoPython", runs["JobsNoPython"]
     assert cloud.end(name, run).state == "failed"
     (attempt,) = cloud.attempts(name, run, "start")
@@ -115,8 +141,9 @@ def test_an_image_without_python_is_told(cloud: Cloud, runs: dict[str, str]) -> 
 
 
 def test_after_a_reclaimed_spot_instance_the_job_goes_to_the_other_queue(
-    cloud: Cloud, runs: dict[str, str], tmp_path: Path
+    cloud: Cloud, runs: Runs, tmp_path: Path
 ) -> None:
+    runs.deploy("JobsSpot")
     gate = tmp_path / "gate"
     run = cloud.start("JobsSpot", gate=str(gate))
     (first,) = wait_for(lambda: _with_jobs(cloud, "JobsSpot", run, 1), bool, 120)
@@ -139,10 +166,10 @@ def _with_jobs(cloud: Cloud, name: str, run: str, count: int) -> list[str]:
 
 
 def test_killed_workers_triggerer_and_scheduler_start_no_second_job(
-    cloud: Cloud, runs: dict[str, str], tmp_path: Path
+    cloud: Cloud, runs: Runs, tmp_path: Path
 ) -> None:
-    for name, run in runs.items():
-        cloud.end(name, run)
+    runs.ended()
+    runs.deploy(*WAITING)
     gates = {name: tmp_path / name for name in WAITING}
     started = {name: cloud.start(name, gate=str(gate)) for name, gate in gates.items()}
     ran = {name: tmp_path / f"{name}.ran" for name in WAITING}
@@ -171,7 +198,7 @@ def test_killed_workers_triggerer_and_scheduler_start_no_second_job(
         assert attempt.job is not None
 
 
-def test_a_cleared_task_submits_anew(cloud: Cloud, runs: dict[str, str]) -> None:
+def test_a_cleared_task_submits_anew(cloud: Cloud, runs: Runs) -> None:
     name, run = "JobsPlaces", runs["JobsPlaces"]
     assert cloud.end(name, run).state == "success"
     before = len(cloud.attempts(name, run, "end"))
@@ -184,8 +211,9 @@ def test_a_cleared_task_submits_anew(cloud: Cloud, runs: dict[str, str]) -> None
 
 @pytest.mark.parametrize("name", ["JobsWaitBatch", "JobsDeferEcs"])
 def test_a_task_that_is_marked_failed_ends_its_job(
-    cloud: Cloud, runs: dict[str, str], tmp_path: Path, name: str
+    cloud: Cloud, runs: Runs, tmp_path: Path, name: str
 ) -> None:
+    runs.deploy(name)
     run = cloud.start(name, gate=str(tmp_path / "never"))
     (job,) = wait_for(lambda: _with_jobs(cloud, name, run, 1), bool, 120)
     deferred = "Defer" in name
@@ -201,10 +229,9 @@ def test_a_task_that_is_marked_failed_ends_its_job(
         assert "Airflow ended the task" in cloud.aws.ended_job(job)["statusReason"]
 
 
-def test_a_job_that_finds_no_place_ends_with_the_queues_reason(cloud: Cloud, runs: dict[str, str]) -> None:
-    for name, run in runs.items():
-        cloud.end(name, run)
-    cloud.deploy("JobsStuck", source("JobsStuck", STUCK))
+def test_a_job_that_finds_no_place_ends_with_the_queues_reason(cloud: Cloud, runs: Runs) -> None:
+    runs.ended()
+    runs.deploy("JobsStuck")
     cloud.aws.stick("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - the queue has no such instance")
     try:
         run = cloud.start("JobsStuck")
@@ -218,10 +245,9 @@ def test_a_job_that_finds_no_place_ends_with_the_queues_reason(cloud: Cloud, run
     assert "the queue has no such instance" in attempt.failed.error.message
 
 
-def test_loops_ranges_and_switches_run_as_jobs(cloud: Cloud, runs: dict[str, str]) -> None:
+def test_loops_ranges_and_switches_run_as_jobs(cloud: Cloud, runs: Runs) -> None:
     flows = {"RoundsFlow": "rounds.py", "SwitchInForeachFlow": "switch_in_foreach.py"}
-    for name, run in runs.items():
-        cloud.end(name, run)
+    runs.ended()
     for file in flows.values():
         cloud.deploy("", FLOWS_FOLDER / file, "--with", "batch:memory=256", deferrable=False)
     started = {name: cloud.start(name) for name in flows}

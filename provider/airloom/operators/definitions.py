@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from typing import TYPE_CHECKING, Any
 
 from airloom.digests import digest_of
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 CONTAINER = "airloom"
 LOG_PREFIX = "airloom"
+_PAUSES_S = (0.5, 1, 2, 4, 8)
 _FREE_DISK_GIB, _LEAST_DISK_GIB = 20, 21
 
 
@@ -37,7 +39,7 @@ def registered(hook: Any, store: Datastore, definition: dict[str, Any], *, fresh
     region = hook.conn_region_name
     text = json.dumps([region, hook.aws_conn_id, definition], sort_keys=True)
     digest = digest_of([text.encode()])[3:27]
-    known = None if fresh else store.definition(digest)
+    known = None if fresh else _known(store, digest)
     if known is not None:
         return known
     is_batch = "containerProperties" in definition
@@ -45,6 +47,19 @@ def registered(hook: Any, store: Datastore, definition: dict[str, Any], *, fresh
     found = (_batch if is_batch else _ecs)(hook.conn, name, definition)
     store.save_definition(digest, found)
     return found
+
+
+def _known(store: Datastore, digest: str) -> str | None:
+    """What is registered already; of tasks that begin together one registers, and the others wait for it."""
+    found = store.definition(digest)
+    if found is not None or store.claim_definition(digest):
+        return found
+    for pause in _PAUSES_S:  # whoever has claimed it may have died
+        time.sleep(pause)
+        found = store.definition(digest)
+        if found is not None:
+            return found
+    return None
 
 
 def _batch(client: Any, name: str, definition: dict[str, Any]) -> str:

@@ -225,6 +225,10 @@ class Datastore(Runs, Sizes):
         """Remember what AWS calls a job definition or task definition with these contents."""
         self._objects.put(f"runtimes/definitions/{digest}", [name.encode()])
 
+    def claim_definition(self, digest: str) -> bool:
+        """Say to others that a definition is being registered; False when somebody else has said it."""
+        return self._objects.put_if_absent(f"runtimes/definitions/{digest}.claim", [b""])
+
     def definition(self, digest: str) -> str | None:
         """Name a job definition or task definition that was registered before."""
         try:
