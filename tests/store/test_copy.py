@@ -15,8 +15,8 @@ from airloom.settings import Settings
 from airloom.store.blobs import blob_key
 from airloom.store.copying import Copied, copy
 from airloom.store.datastore import TaskKey
-from airloom.store.objects import MemoryObjects, Objects, open_objects
-from support.train import Store, noise, take_over
+from airloom.store.objects import MemoryObjects, open_objects
+from support.train import KINDS, Store, noise, opened, take_over
 
 
 @pytest.fixture
@@ -24,9 +24,9 @@ def source(root: Path) -> Store:
     return Store(open_objects(str(root.parent / "source"), Settings()))
 
 
-@pytest.fixture
-def target(objects: Objects) -> Store:
-    return Store(objects)
+@pytest.fixture(params=KINDS)
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    return Store(opened(request, tmp_path))
 
 
 @pytest.fixture

@@ -14,14 +14,14 @@ from airloom.store.blobs import blob_key
 from airloom.store.datastore import TaskKey
 from airloom.store.objects import Objects, open_objects
 from airloom.store.verify import Finding, verify
-from support.train import Store, noise, take_over
+from support.train import KINDS, Store, noise, opened, take_over
 
 START = TaskKey("Train", "1", "start", "0")
 
 
-@pytest.fixture
-def store(objects: Objects) -> Store:
-    return Store(objects)
+@pytest.fixture(params=KINDS)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    return Store(opened(request, tmp_path))
 
 
 @pytest.fixture

@@ -5,18 +5,33 @@ from __future__ import annotations
 import json
 import random
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
+
+import pytest
 
 from airloom.plan import Plan, StepPlan, Transition
 from airloom.runtime import resume
+from airloom.settings import Settings
 from airloom.store.datastore import Datastore, TaskKey
 from airloom.store.gc import Collection, Report
-from airloom.store.objects import Objects
+from airloom.store.objects import Objects, open_objects
 from airloom.store.records import BeginRecord, CardName, DoneRecord, Outcome, RunRecord, TagRecord, Usage
 from airloom.store.retention import Rules
 from airloom.store.verify import verify
 
 LARGE = 300 << 10
+
+KINDS = ("local", "memory", pytest.param("s3", marks=pytest.mark.store))
+"""Kinds of stores: all speak one protocol, which has tests of its own for each of them."""
+
+
+def opened(request: pytest.FixtureRequest, folder: Path) -> Objects:
+    """Open an empty store of the kind that a fixture's parameter names."""
+    roots = {"local": str(folder / "store"), "memory": f"memory://{uuid4()}"}
+    root = roots.get(request.param) or request.getfixturevalue(request.param)
+    return open_objects(root, Settings())
 
 
 def noise(seed: int) -> bytes:
