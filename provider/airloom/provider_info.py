@@ -57,6 +57,7 @@ def get_provider_info() -> dict[str, Any]:
                 },
             }
         ],
+        "cli": ["airloom.airflow_cli.get_commands"],
         "config": {
             "airloom": {
                 "description": "Where Airloom keeps runs and artifacts, and how it runs steps.",
