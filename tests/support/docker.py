@@ -102,6 +102,8 @@ def own_engine(client: str, environment: dict[str, str], folder: Path) -> Iterat
         finally:
             daemon.terminate()
             daemon.wait(60)
+    # The namespace of containers on the host's network stays mounted, and nobody could remove the folder.
+    subprocess.run(["umount", str(folder / "exec" / "netns" / "default")], capture_output=True, check=False)
     shutil.rmtree(folder, ignore_errors=True)
 
 
