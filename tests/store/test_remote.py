@@ -72,8 +72,8 @@ PEAK = """
 import resource, sys
 from airloom.settings import Settings
 from airloom.store.objects import open_objects
-store = open_objects(sys.argv[1], Settings(store_connections="4"))
-size = 192 << 20
+store = open_objects(sys.argv[1], Settings(store_connections="2"))
+size = 96 << 20
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 store.put("small", [b"x"]); store.map("small")
@@ -122,8 +122,8 @@ class TestLargeObjects:
     def test_memory_is_bounded_by_the_parts_in_flight(self, s3_server: Server, s3: str) -> None:
         for way in ("put", "map"):
             more_mib = int(python(PEAK, s3, way, environment=only(s3_server)))
-            # Four parts of 8 MiB, each once more on its way through the client; never the whole again.
-            assert more_mib < 120, way
+            # Two parts of 8 MiB, each once more on its way through the client; never the 96 MiB again.
+            assert more_mib < 64, way
 
 
 class TestRaces:

@@ -85,7 +85,7 @@ def preload(location: Location) -> None:
     """Import what `granted` will need: once before forks costs less than in each child."""
     if location.cloud == "s3" and location.url not in _GRANTED and _has_profile():
         with suppress(ImportError):
-            import boto3  # noqa: F401
+            import boto3  # type: ignore[import-untyped, unused-ignore]  # noqa: F401
 
 
 def _has_profile() -> bool:
@@ -107,8 +107,8 @@ def _has_profile() -> bool:
 
 def _from_profile() -> Access:
     try:
-        import boto3  # type: ignore[import-untyped]
-        from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
+        import boto3  # type: ignore[import-untyped, unused-ignore]
+        from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped, unused-ignore]
     except ImportError:
         return Access()
 
