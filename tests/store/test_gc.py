@@ -332,7 +332,10 @@ class TestFlags:
             assert writer.stdout is not None
             assert writer.stdout.readline() == "saving\n"
             next(gone)  # deletes it, and keeps the flag up
-            assert writer.poll() is None
+            assert writer.stdout.readline() == "saw the flag\n"
+            while not local.objects.exists(blob_key(digest)):  # it is put at once, and may be deleted again
+                assert writer.poll() is None
+            local.objects.delete(blob_key(digest))
             assert list(gone) == []
             assert writer.communicate(timeout=60)[0] == f"{digest}\n"
         assert local.objects.get(blob_key(digest)) == b"old"
@@ -464,6 +467,7 @@ SAVER = """
 from airloom.store.blobs import Blobs
 print("saving", flush=True)
 while not list(objects.list("sweeping")): pass
+print("saw the flag", flush=True)
 print(Blobs(objects).put([b"old"]))
 """
 
