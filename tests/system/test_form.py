@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,3 +91,22 @@ def test_a_person_fills_in_the_form_and_the_step_gets_typed_values(
     assert sandbox.api.wait_for_run("FormFlow", run_id).state == "success"
     run = Run(f"FormFlow/{run_id}", datastore=store, _namespace_check=False)
     assert run.data.got == [7, "woven", None]
+
+
+def test_a_person_makes_a_connection_and_its_fields_are_kept(sandbox: Sandbox, page: Page) -> None:
+    page.goto(f"{sandbox.url}/connections")
+    page.get_by_role("button", name="Add Connection").first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("combobox").first.click()
+    page.keyboard.type("Airloom datastore")
+    dialog.get_by_role("option", name="Airloom datastore").click()
+    dialog.locator("input[name='connection_id']").fill("form_store")
+    dialog.get_by_placeholder("s3://bucket/prefix, or an absolute folder").fill("s3://bucket/flows")
+    assert dialog.get_by_text("Password").count() == 0
+    dialog.get_by_role("button", name="Extra Fields", exact=True).click()
+    dialog.locator("input[name='element_cloud_connection']").fill("aws_default")
+    with page.expect_response(lambda answer: answer.request.method == "POST"):
+        dialog.get_by_role("button", name="Save").click()
+    made = sandbox.api.request("GET", "/connections/form_store")
+    assert (made["conn_type"], made["host"]) == ("airloom", "s3://bucket/flows")
+    assert json.loads(made["extra"])["cloud_connection"] == "aws_default"
