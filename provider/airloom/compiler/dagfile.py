@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from airloom.compiler.layout import lay_out
 from airloom.compiler.literals import docstring, python
+from airloom.compiler.seals import seal
 from airloom.errors import DeployError, FlowError, Place
 from airloom.flow.flow_decorators import FINISHED
 from airloom.names import did_you_mean
@@ -33,10 +34,12 @@ def render(plan: Plan, *, templates: Path | None = None) -> str:
     FlowError
         When Airflow cannot run the plan.
     DeployError
-        When a template of the folder cannot be rendered.
+        When a template of the folder cannot be rendered, or what it gives is not Python.
     """
     from jinja2 import TemplateError
 
+    # Beside Jinja's own errors: what the expressions of a template can raise.
+    problems = (TemplateError, ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
     refuse(plan)
     try:
         template = _environment(templates).get_template("dag.py.j2")
@@ -46,13 +49,42 @@ def render(plan: Plan, *, templates: Path | None = None) -> str:
             layout=lay_out(plan),
             params=[_param(parameter, alone=bool(plan.triggers)) for parameter in plan.parameters],
         )
-    except TemplateError as error:
+    except problems as error:
         raise DeployError(
-            f"the DAG file cannot be rendered: {error}",
+            f"the DAG file cannot be rendered: {_told(error)}",
             where=str(templates or "airloom.dag_templates"),
             mend="mend the template.",
         ) from error
-    return text.rstrip() + "\n"
+    return seal(_python(text, templates), plan)
+
+
+def _told(error: Exception) -> str:
+    """Say what is wrong with a template, and in which line of which file."""
+    line, file = getattr(error, "lineno", None), getattr(error, "filename", None)
+    place = f" ({file or 'the template'}, line {line})" if line is not None else ""
+    return f"{error}{place}"
+
+
+def _python(text: str, templates: Path | None) -> str:
+    """Give the text if it is Python.
+
+    Raises
+    ------
+    DeployError
+        When it is not; with the line that templates gave.
+    """
+    try:
+        compile(text, "the DAG file", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        number = getattr(error, "lineno", None) or 0
+        line = text.splitlines()[number - 1].strip() if 0 < number <= len(text.splitlines()) else ""
+        raise DeployError(
+            f"the templates give a file that is not Python: {getattr(error, 'msg', error)}, in its line "
+            f"{number}: {line}",
+            where=str(templates or "airloom.dag_templates"),
+            mend="mend the block that this line comes from; nothing was written.",
+        ) from error
+    return text
 
 
 def refuse(plan: Plan) -> None:

@@ -1,0 +1,62 @@
+"""What a DAG file says about itself at its end: whose it is, and the digest of its text.
+
+::
+
+    # airloom: dag=OrdersFlow flow=OrdersFlow module=orders_flow plan=b3:...
+    # airloom: text=b3:...
+
+The second line is the digest of all lines before it: whoever deploys sees that somebody has
+changed the file by hand. Airflow does not look at it: parsing a file reads no file.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from airloom.digests import digest_of
+from airloom.plan import Plan
+
+_SIGN = "# airloom: "
+_LAST = re.compile(rf"{_SIGN}text=(b3:[0-9a-f]{{64}})\n*\Z")
+_FACTS = re.compile(rf"^{_SIGN}dag=(\S+) flow=(\S+) module=(\S+) plan=(\S+)$", re.MULTILINE)
+_OLDER = re.compile(r"^Airflow DAG of the flow (\S+), compiled by Airloom from (.+)\.py\.$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """Whose a DAG file is; ``edited``: its text is not the one that was deployed."""
+
+    dag_id: str
+    flow: str
+    module: str
+    plan: str
+    edited: bool = False
+
+    def is_of(self, plan: Plan) -> bool:
+        """Whether the file is that of the same flow: class, file and DAG id."""
+        return (self.dag_id, self.flow, self.module) == (plan.dag_id, plan.flow, plan.module)
+
+
+def seal(text: str, plan: Plan) -> str:
+    """Close the text of a DAG file: the same text gives the same bytes."""
+    facts = {"dag": plan.dag_id, "flow": plan.flow, "module": plan.module, "plan": plan.digest}
+    said = " ".join(f"{name}={quote(value, safe=':')}" for name, value in facts.items())
+    body = f"{text.rstrip()}\n\n{_SIGN}{said}\n"
+    return f"{body}{_SIGN}text={digest_of([body.encode('utf-8')])}\n"
+
+
+def read_seal(text: str) -> Seal | None:
+    """Read whose a DAG file is; None for a file that Airloom did not write.
+
+    A file whose end somebody has cut off is told by its docstring, and counts as edited.
+    """
+    facts = _FACTS.findall(text)
+    if not facts:
+        older = _OLDER.search(text)
+        return None if older is None else Seal(older[1], older[1], older[2], "", edited=True)
+    dag_id, flow, module, plan = map(unquote, facts[-1])
+    last = _LAST.search(text)
+    whole = last is not None and digest_of([text[: last.start()].encode("utf-8", "replace")]) == last[1]
+    return Seal(dag_id, flow, module, plan, edited=not whole)
