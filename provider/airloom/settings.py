@@ -97,9 +97,11 @@ class Settings:
         "", "region of an S3 store; what the AWS settings of the machine say when empty"
     )
     store_addressing: str = _setting("path", "path: server/bucket/key; virtual: bucket.server/key")
-    store_timeout_s: str = _setting("30", "seconds for one request to a remote store, its bytes included")
+    store_timeout_s: str = _setting(
+        "30", "seconds for a request to a remote store; 4 times for a part of a large object"
+    )
     store_deadline_s: str = _setting(
-        "120", "seconds after which a request to a remote store is not tried again"
+        "240", "seconds after which a request to a remote store is not tried again"
     )
     store_retries: str = _setting("10", "how often a request to a remote store is tried again at most")
     store_connections: str = _setting(

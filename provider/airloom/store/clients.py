@@ -18,6 +18,9 @@ from airloom.settings import Settings
 from airloom.store.access import Access, granted
 from airloom.store.urls import Location
 
+LARGER = 4
+"""A part of a large object may take so many times as long as another request."""
+
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 """How long to wait before a second try, and before any."""
 
@@ -31,13 +34,15 @@ _used_in: int | None = None
 
 
 class Clients(NamedTuple):
-    """Two clients of one store, and where their credentials come from, in words.
+    """Clients of one store, and where their credentials come from, in words.
 
     ``once`` tries nothing a second time: what a create-only request has done must be known.
+    ``large`` waits `LARGER` times as long, for parts that share a slow line.
     """
 
     usual: Any
     once: Any
+    large: Any
     source: str
 
 
@@ -58,16 +63,17 @@ def make(location: Location, settings: Settings) -> Clients:
             "max_backoff": timedelta(seconds=LONGEST_PAUSE_S),
         },
     }
-    usual = _client(location, settings, access, retry)
-    once = _client(location, settings, access, {**retry, "max_retries": 0})
-    return Clients(usual, once, access.source)
+    timeout = timedelta(seconds=int(settings.store_timeout_s))
+    usual = _client(location, settings, access, retry, timeout)
+    once = _client(location, settings, access, {**retry, "max_retries": 0}, timeout)
+    large = _client(location, settings, access, retry, timeout * LARGER)
+    return Clients(usual, once, large, access.source)
 
 
-def _client(location: Location, settings: Settings, access: Access, retry: Any) -> Any:
+def _client(location: Location, settings: Settings, access: Access, retry: Any, timeout: timedelta) -> Any:
     options: Any = dict(access.options)
     endpoint = options.pop("endpoint", "") or _named_by_variables(location)
     endpoint = (settings.store_endpoint or endpoint).rstrip("/")
-    timeout = timedelta(seconds=int(settings.store_timeout_s))
     keywords: Any = {
         "prefix": location.prefix or None,
         "client_options": {

@@ -168,7 +168,7 @@ class RemoteObjects:
 
         def fetch(offset: int) -> None:
             wanted = min(PART, size - offset)
-            piece, now = self._range(key, offset, wanted)
+            piece, now = self._range(key, offset, wanted, large=True)
             if now != size or len(piece) != wanted:
                 raise StoreUnavailable(
                     "the object changed while it was read", where=self._where(key), mend="read it again."
@@ -236,10 +236,10 @@ class RemoteObjects:
             obstore.put(client, key, _joined(parts) if size <= PART else _pieces(parts), **options)
 
         with self._told(key, "written"):
-            self._tried(put)
+            self._tried(put, large=size > PART)
         self._answered = True
 
-    def _range(self, key: str, offset: int, length: int) -> tuple[memoryview, int]:
+    def _range(self, key: str, offset: int, length: int, *, large: bool = False) -> tuple[memoryview, int]:
         """Read a part of an object, and how long all of it is; nothing from behind its end."""
 
         def part(client: Any) -> tuple[memoryview, int]:
@@ -248,7 +248,7 @@ class RemoteObjects:
 
         with self._told(key, "read"):
             try:
-                answer = self._tried(part)
+                answer = self._tried(part, large=large)
             except refusals.GenericError as error:
                 if status(error) != 416:
                     raise
@@ -421,9 +421,10 @@ class RemoteObjects:
                 return
             yield
 
-    def _tried(self, act: Callable[[Any], T]) -> T:
+    def _tried(self, act: Callable[[Any], T], *, large: bool = False) -> T:
         """Do what may be done twice; again where the client itself would not."""
-        client = self._clients().usual
+        clients = self._clients()
+        client = clients.large if large else clients.usual
         last: refusals.BaseError | None = None
         for _ in self._tries():
             try:
