@@ -92,6 +92,31 @@ class JobsUser(FlowSpec):
     def end(self):
         self.told = [str(one) for one in (self.problem, self.late, self.killed)]
 """,
+    "JobsRange": """
+class JobsRange(FlowSpec):
+    @step
+    def start(self):
+        self.items = list(range(6))
+        self.next(self.each, foreach="items")
+
+    @batch(memory=512)
+    @retry(times=1, minutes_between_retries=0)
+    @step
+    def each(self):
+        if self.input == 1 and current.retry_count == 0:
+            raise ValueError("not yet")
+        self.square = self.input ** 2
+        self.next(self.join)
+
+    @step
+    def join(self, inputs):
+        self.squares = [i.square for i in inputs]
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+""",
     "JobsImage": """
 class JobsImage(FlowSpec):
     @batch(memory=512, image="nobody/knows:1")

@@ -132,8 +132,10 @@ def running_cloud(
         **aws.environment,
         **settings,
         "AIRFLOW_CONN_AWS_DEFAULT": aws.connection,
+        "AIRFLOW__CORE__MAX_MAP_LENGTH": "4",  # a foreach over more is grouped into ranges
         # A busy machine may be late with its heartbeats; a new triggerer takes over after this long.
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "180",
+        "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "15",
         "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "20",
         **(more or {}),
     }

@@ -122,6 +122,18 @@ def test_failures_of_the_users_code_have_the_budget_and_the_catch_of_the_user(
     assert slow.failed is None
 
 
+def test_a_range_of_a_wide_foreach_is_one_job_and_a_retry_has_only_what_is_missing(
+    cloud: Cloud, runs: Runs
+) -> None:
+    name, run = "JobsRange", runs["JobsRange"]
+    assert cloud.end(name, run).state == "success"
+    assert cloud.run(name, run)["join"].task.data.squares == [0, 1, 4, 9, 16, 25]
+    attempts = {index: cloud.attempts(name, run, "each", str(index)) for index in range(6)}
+    assert {index: len(found) for index, found in attempts.items()} == {0: 1, 1: 2, 2: 1, 3: 1, 4: 1, 5: 1}
+    jobs = {one.job.id for found in attempts.values() for one in found if one.job is not None}
+    assert len(jobs) == 5, "4 ranges, and one retry"
+
+
 def test_an_image_that_does_not_exist_is_pulled_once(cloud: Cloud, runs: Runs) -> None:
     name, run = "JobsImage", runs["JobsImage"]
     assert cloud.end(name, run).state == "failed"
@@ -183,10 +195,11 @@ def test_killed_workers_triggerer_and_scheduler_start_no_second_job(
         pid = _start(cloud, name, started[name]).pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
+    for name in ("JobsWaitBatch", "JobsWaitEcs"):
+        again = wait_for(lambda name=name: _start(cloud, name, started[name]), _runs_again, 120)
+        assert again.state == "running"
     cloud.airflow.restart("triggerer")
     cloud.airflow.restart("scheduler")
-    for name in ("JobsWaitBatch", "JobsWaitEcs"):
-        wait_for(lambda name=name: _start(cloud, name, started[name]), lambda ti: ti.try_number == 2, 120)
     for gate in gates.values():
         gate.touch()
     assert {name: cloud.end(name, run).state for name, run in started.items()} == dict.fromkeys(
@@ -245,7 +258,7 @@ def test_a_job_that_finds_no_place_ends_with_the_queues_reason(cloud: Cloud, run
     assert "the queue has no such instance" in attempt.failed.error.message
 
 
-def test_loops_ranges_and_switches_run_as_jobs(cloud: Cloud, runs: Runs) -> None:
+def test_loops_and_switches_run_as_jobs(cloud: Cloud, runs: Runs) -> None:
     flows = {"RoundsFlow": "rounds.py", "SwitchInForeachFlow": "switch_in_foreach.py"}
     runs.ended()
     for file in flows.values():
@@ -257,6 +270,10 @@ def test_loops_ranges_and_switches_run_as_jobs(cloud: Cloud, runs: Runs) -> None
     rounds = cloud.attempts("RoundsFlow", started["RoundsFlow"], "double")
     assert [one.begin.iteration for one in rounds] == [0, 1, 2]
     assert len({one.job.id for one in rounds if one.job is not None}) == 3
+
+
+def _runs_again(ti: TaskInstance) -> bool:
+    return ti.try_number == 2 and ti.state == "running"
 
 
 def _start(cloud: Cloud, name: str, run: str) -> TaskInstance:
