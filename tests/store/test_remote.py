@@ -222,7 +222,18 @@ class TestRequests:
             (lambda store: list(store.list()), {"GET": 1}),
             (lambda store: store.children(), {"GET": 1}),
         ],
-        ids=str,
+        ids=[
+            "put",
+            "put_if_absent",
+            "put_if_absent five times",
+            "put_named",
+            "put_named of a megabyte",
+            "map",
+            "get_range",
+            "size",
+            "list",
+            "children",
+        ],
     )
     def test_what_an_operation_costs(
         self,
