@@ -1,89 +1,158 @@
-"""Into service: what a plan names goes into the store, then the DAG file into the DAG folder.
+"""Into service: what a plan names goes into the store, then the DAG file to where Airflow finds it.
 
 The order is the safety: the DAG file comes last and in one step, so that Airflow never sees
-a file whose plan or code is not there.
+a file whose plan or code is not there. It goes into a DAG folder, or into the store itself, whose
+newest version a bundle of Airflow serves (`airloom.bundles`).
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from airloom.compiler.dagfile import check_templates, render
 from airloom.compiler.planner import Compiled
-from airloom.errors import CheckFailed, DeployError, FlowError, Place
-from airloom.plan import StepPlan
+from airloom.compiler.seals import Seal, read_seal
+from airloom.deploys.folders import check_folder, taken_by, write
+from airloom.errors import DeployError
+from airloom.plan import Plan
 from airloom.runtime.carried import ensure, root_inside
 from airloom.settings import Settings
-from airloom.sizing.catalogue import problems
 from airloom.store.datastore import Datastore
+from airloom.store.deployments import DeployedFile, Deployments
+
+What = Literal["wrote", "changed", "left unchanged"]
 
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """A DAG file, and what the deploy did to it."""
+    """A DAG file, and what the deploy did to it; ``warnings`` are sentences for people."""
 
     file: Path
-    what: Literal["wrote", "changed", "left unchanged"]
+    what: What
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A DAG file in a store, and what the deploy did; ``number`` is that of the change that counts."""
+
+    file: str
+    what: What
+    number: int
+    warnings: tuple[str, ...] = ()
 
 
 def deploy(
-    compiled: Compiled, settings: Settings, dags_folder: Path, *, templates: Path | None = None
+    compiled: Compiled,
+    settings: Settings,
+    dags_folder: Path,
+    *,
+    templates: Path | None = None,
+    force: bool = False,
 ) -> Deployed:
     """Deploy a compiled flow into Airflow's DAG folder.
 
+    Parameters
+    ----------
+    templates
+        See `airloom.compiler.dagfile.render`.
+    force
+        Replace a DAG file that somebody has edited, or that another flow was deployed to.
+
     Raises
     ------
     DeployError
-        When the folder is missing or cannot be written, or holds another file of this name.
+        When the folder is missing or cannot be written, or holds a file that is not to be replaced,
+        or another one with a DAG of this id.
     FlowError
         When Airflow cannot run the flow. Nothing is written in all these cases.
     """
-    if templates is not None:
-        check_templates(templates)
-    text = render(compiled.plan, templates=templates)
-    file = dags_folder / f"{compiled.plan.dag_id.replace('.', '_')}.py"
-    before = _existing(file, compiled)
+    text = _render(compiled.plan, templates)
+    plan, file = compiled.plan, dags_folder / file_name(compiled.plan.dag_id)
+    check_folder(dags_folder)
+    before = _existing(file, plan)
+    if before is not None:
+        _refuse_other(_seal_of(before, file), plan, str(file), force=force)
+    other = taken_by(dags_folder, plan.dag_id, file)
+    if other is not None and not force:
+        raise DeployError(
+            f"another file of the folder has a DAG {plan.dag_id!r}, too: Airflow would show now one, "
+            "now the other",
+            where=str(other),
+            mend="remove that file, or rename the flow; --force deploys all the same.",
+        )
     datastore = Datastore.open(settings)
     _prepare_jobs(compiled, settings, datastore)
     save(compiled, datastore)
-    if before == text:
-        return Deployed(file, "left unchanged")
-    _write(file, text)
-    return Deployed(file, "wrote" if before is None else "changed")
+    deployments = Deployments.open(settings)
+    warnings = _told_twice(deployments, plan, file)
+    if before != text:
+        write(file, text)
+    _note(deployments, plan, file, changed=before != text)
+    what: What = "wrote" if before is None else "left unchanged" if before == text else "changed"
+    return Deployed(file, what, tuple(warnings))
 
 
-def _prepare_jobs(compiled: Compiled, settings: Settings, datastore: Datastore) -> None:
-    """Put what containers need into the store, where the flow has steps that run in containers.
+def deploy_to_store(
+    compiled: Compiled, settings: Settings, *, templates: Path | None = None, force: bool = False
+) -> Stored:
+    """Deploy a compiled flow into the datastore, for Airflows that have the bundle `AirloomDagBundle`.
+
+    Plan and code are saved, then the text of the DAG file, then one record makes it the newest.
+
+    Parameters
+    ----------
+    templates, force
+        As for `deploy`.
 
     Raises
     ------
-    CheckFailed
-        When AWS does not offer a step's size where the settings send it.
     DeployError
-        When a container would not see the store, or what it needs cannot be had.
+        When the DAG id is another flow's there.
+    FlowError
+        When Airflow cannot run the flow. Nothing is written in both cases.
     """
-    steps = [step for step in compiled.plan.steps if step.target in ("batch", "ecs")]
-    _check_sizes(compiled, steps, settings)
-    for step in steps:
-        root_inside(step, datastore.root)
-    if steps:
-        ensure(datastore, settings)
+    plan = compiled.plan
+    text = _render(plan, templates)
+    deployments = Deployments.open(settings)
+    name = file_name(plan.dag_id)
+    before = deployments.current().files.get(name)
+    if before is not None:
+        own = Seal(before.dag_id, before.flow, before.module, before.plan)
+        _refuse_other(own, plan, f"{deployments.root}, {name}", force=force and before.dag_id == plan.dag_id)
+    datastore = Datastore.open(settings)
+    _prepare_jobs(compiled, settings, datastore)
+    save(compiled, datastore)
+    project = plan.project
+    file = DeployedFile(
+        name=name,
+        dag_id=plan.dag_id,
+        flow=plan.flow,
+        module=plan.module,
+        plan=plan.digest,
+        text="",
+        project=project.name if project else "",
+        branch=project.branch if project else "",
+        production=project is not None and project.production,
+    )
+    record = deployments.deploy(file, text.encode("utf-8"))
+    warnings = [
+        f"{plan.dag_id} was also deployed into a folder, {note.file}: an Airflow that reads both shows now "
+        "one, now the other"
+        for note in deployments.folders(plan.dag_id)
+        if note.host == socket.gethostname() and Path(note.file).is_file()
+    ]
+    number = record.number if record else deployments.last_change(plan.dag_id).number
+    what: What = "left unchanged" if record is None else "wrote" if before is None else "changed"
+    return Stored(name, what, number, tuple(warnings))
 
 
-def _check_sizes(compiled: Compiled, steps: list[StepPlan], settings: Settings) -> None:
-    # The compiler has done it for what the flow says itself: here the settings are known, too.
-    file, found = f"{compiled.plan.module}.py", list[FlowError]()
-    for step in steps:
-        platform = settings.ecs_launch_type if step.target == "ecs" else settings.batch_platform
-        place = Place(file, step.line, step.name)
-        found += problems(step, place, "FARGATE" if platform == "FARGATE" else "EC2")
-    if found:
-        raise CheckFailed(found, where=Place(file))
+def file_name(dag_id: str) -> str:
+    """Name of the DAG file of a DAG."""
+    return f"{dag_id.replace('.', '_')}.py"
 
 
 def save(compiled: Compiled, datastore: Datastore) -> None:
@@ -94,49 +163,89 @@ def save(compiled: Compiled, datastore: Datastore) -> None:
     datastore.save_plan(compiled.plan)
 
 
-def _existing(file: Path, compiled: Compiled) -> str | None:
-    if not file.parent.is_dir():
-        raise DeployError(
-            f"there is no folder {str(file.parent)!r}",
-            where=str(file.parent),
-            mend="give Airflow's DAG folder: `airflow config get-value core dags_folder`.",
-        )
+def _render(plan: Plan, templates: Path | None) -> str:
+    if templates is not None:
+        check_templates(templates)
+    return render(plan, templates=templates)
+
+
+def _prepare_jobs(compiled: Compiled, settings: Settings, datastore: Datastore) -> None:
+    """Put what containers need into the store, where the flow has steps that run in containers.
+
+    Raises
+    ------
+    DeployError
+        When a container would not see the store, or what it needs cannot be had.
+    """
+    steps = [step for step in compiled.plan.steps if step.target in ("batch", "ecs")]
+    for step in steps:
+        root_inside(step, datastore.root)
+    if steps:
+        ensure(datastore, settings)
+
+
+def _existing(file: Path, plan: Plan) -> str | None:
     try:
-        before = file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise DeployError(
             f"the file of that name cannot be read: {error}", where=str(file), mend="move it away."
         ) from error
-    if f"Airflow DAG of the flow {compiled.plan.flow}, compiled by Airloom" not in before:
+
+
+def _seal_of(text: str, file: Path) -> Seal:
+    found = read_seal(text)
+    if found is None:
         raise DeployError(
-            f"the DAG folder has a file {file.name!r} that is not the DAG of {compiled.plan.flow}",
+            f"the DAG folder has a file {file.name!r} that no deploy has written",
             where=str(file),
             mend="rename the flow's file, move the other file away, or choose another folder.",
         )
-    return before
+    return found
 
 
-def _write(file: Path, text: str) -> None:
-    # A name that Airflow does not take for a DAG, in the same folder: the rename is one step.
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=file.parent, prefix=f".{file.stem}-", suffix=".tmp", delete=False
-        ) as opened:
-            temporary = opened.name
-            opened.write(text)
-            opened.flush()
-            os.fsync(opened.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(file)
-    except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
+def _refuse_other(before: Seal, plan: Plan, where: str, *, force: bool) -> None:
+    """Refuse to replace the DAG file of another flow, or one that somebody has edited."""
+    if force:
+        return
+    if not before.is_of(plan):
         raise DeployError(
-            f"the DAG file cannot be written: {error}",
-            where=str(file),
-            mend="give a folder that can be written to.",
-        ) from error
+            f"the DAG {before.dag_id!r} there is that of the flow {before.flow} of {before.module}.py, and "
+            f"this is {plan.flow} of {plan.module}.py",
+            where=where,
+            mend="rename the flow or give it a @project; if it is the same flow, moved: deploy with --force.",
+        )
+    if before.edited:
+        raise DeployError(
+            f"the DAG file of {plan.flow} was edited by hand, or cut, since it was deployed",
+            where=where,
+            mend="move the change into the flow or into --template-dir; --force throws it away.",
+        )
+
+
+def _told_twice(deployments: Deployments, plan: Plan, file: Path) -> list[str]:
+    """Say where else the same DAG is deployed, as far as the store and this machine know."""
+    found = []
+    if deployments.current().of_dag(plan.dag_id) is not None:
+        found.append(
+            f"{plan.dag_id} is also deployed to the datastore: an Airflow that has its bundle, too, shows "
+            "now one, now the other"
+        )
+    for note in deployments.folders(plan.dag_id):
+        other = Path(note.file)
+        if note.host != socket.gethostname() or other == file.absolute():
+            continue
+        if other.is_file():
+            found.append(f"{plan.dag_id} is also deployed into {other.parent}")
+        else:
+            deployments.forget_folder(note)
+    return found
+
+
+def _note(deployments: Deployments, plan: Plan, file: Path, *, changed: bool) -> None:
+    note = deployments.note(plan.dag_id, plan.flow, plan.module, plan.digest, file)
+    known = [one.file == note.file and one.host == note.host for one in deployments.folders(plan.dag_id)]
+    if changed or not any(known):
+        deployments.note_folder(note)

@@ -80,11 +80,12 @@ def saved(tmp_path: Path) -> Save:
 
 
 @pytest.fixture
-def deploy(sandbox: Sandbox, command_line: CommandLine) -> Iterator[Callable[[Path], Path]]:
+def deploy(sandbox: Sandbox, command_line: CommandLine) -> Iterator[Callable[..., Path]]:
     made: set[Path] = set()
 
-    def run(file: Path) -> Path:
-        command_line(file, "deploy", "--dags-folder", str(sandbox.dags_folder), root=sandbox.home / "store")
+    def run(file: Path, *options: str) -> Path:
+        folder = str(sandbox.dags_folder)
+        command_line(file, "deploy", "--dags-folder", folder, *options, root=sandbox.home / "store")
         dag_file = sandbox.dags_folder / f"{file.parent.name}.py"
         made.add(dag_file)
         return dag_file
@@ -155,7 +156,7 @@ def test_a_change_of_code_only_makes_a_new_version(
 
 
 @pytest.mark.system
-def test_a_broken_file_hides_no_other(sandbox: Sandbox, saved: Save, deploy: Callable[[Path], Path]) -> None:
+def test_a_broken_file_hides_no_other(sandbox: Sandbox, saved: Save, deploy: Callable[..., Path]) -> None:
     good, broken = deploy(saved("DeploysGood")), deploy(saved("DeploysBroken"))
     broken.write_text(broken.read_text().replace("with DAG(", "with DAG)"))
     sandbox.api.wait_for_dag("DeploysGood", 300)
@@ -165,7 +166,7 @@ def test_a_broken_file_hides_no_other(sandbox: Sandbox, saved: Save, deploy: Cal
         time.sleep(0.2)
     run_to_the_end(sandbox, "DeploysGood")
     assert not any(name.endswith(good.name) for name in sandbox.api.import_errors())
-    deploy(saved("DeploysBroken"))
+    deploy(saved("DeploysBroken"), "--force")
     sandbox.api.wait_for_dag("DeploysBroken", 300)
 
 

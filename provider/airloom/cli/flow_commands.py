@@ -228,26 +228,28 @@ def _run_options() -> list[click.Parameter]:
 
 def _deploy(source: FlowFile) -> click.Command:
     @click.command("deploy", help="Compile the flow into a DAG file and put it where Airflow finds it.")
-    @click.option("--dags-folder", metavar="FOLDER", required=True, help="Airflow's DAG folder.")
+    @click.option("--dags-folder", metavar="FOLDER", help="Airflow's DAG folder.")
+    @click.option("--to-store", is_flag=True, help="Into the datastore, whose DAG files a bundle serves.")
     @click.option("--template-dir", metavar="FOLDER", help="Templates that extend or replace Airloom's.")
+    @click.option("--force", is_flag=True, help="Replace a DAG file that was edited, or of another flow.")
     @click.pass_obj
-    def deploy(options: Options, dags_folder: str, template_dir: str | None) -> None:
+    def deploy(
+        options: Options, dags_folder: str | None, to_store: bool, template_dir: str | None, force: bool
+    ) -> None:
+        from airloom.cli.deployments import tell_deployed
         from airloom.deploy import deploy as put
+        from airloom.deploy import deploy_to_store
 
-        compiled = options.compile(source)
-        done = put(
-            compiled,
-            options.settings,
-            Path(dags_folder),
-            templates=None if template_dir is None else Path(template_dir),
-        )
-        if not options.quiet:
-            root = options.settings.datastore_root
-            shown = root if "://" in root else str(Path(root).absolute())
-            click.echo(f"{compiled.plan.dag_id}: {done.what} {done.file}")
-            click.echo(
-                f"plan {compiled.plan.digest[:11]} and code are in {shown}; Airflow must name the same"
-            )
+        if (dags_folder is None) is not to_store:
+            raise click.UsageError("give either --dags-folder FOLDER or --to-store.")
+        compiled, found = options.compile(source), options.settings
+        templates = None if template_dir is None else Path(template_dir)
+        if dags_folder is None:
+            stored = deploy_to_store(compiled, found, templates=templates, force=force)
+            tell_deployed(compiled, found, stored, options.quiet)
+        else:
+            done = put(compiled, found, Path(dags_folder), templates=templates, force=force)
+            tell_deployed(compiled, found, done, options.quiet)
 
     return deploy
 

@@ -47,6 +47,7 @@ def airloom_group() -> click.Group:
     from airloom.cli.card_commands import card
     from airloom.cli.care_commands import CARE_COMMANDS
     from airloom.cli.code import code
+    from airloom.cli.deployments import deployments
     from airloom.cli.dump import dump_of_airloom
     from airloom.cli.sandbox import sandbox_stop
     from airloom.cli.sizes import sizes
@@ -75,6 +76,7 @@ def airloom_group() -> click.Group:
         dump_of_airloom(),
         tag_of_airloom(),
         code,
+        deployments,
         card,
         sandbox_stop,
         sizes,

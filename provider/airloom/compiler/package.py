@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from airloom.compiler.seals import is_sealed
 from airloom.digests import Digest, digest_of
 from airloom.errors import FlowError
 
@@ -37,8 +38,9 @@ class CodePackage:
 def pack(flow_file: Path, *, suffixes: tuple[str, ...], limit_mib: int) -> CodePackage:
     """Archive the folder of a flow's file.
 
-    Taken are the files with one of the suffixes. Hidden folders, virtual environments, datastores
-    and what builds leave behind are passed over; the flow's own file always belongs to it.
+    Taken are the files with one of the suffixes. Hidden folders, virtual environments, datastores,
+    deployed DAG files and what builds leave behind are passed over; the flow's own file always
+    belongs to it.
 
     Raises
     ------
@@ -82,7 +84,8 @@ def _walk(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
         )
         for name in files:
             path = Path(base) / name
-            if name.endswith(suffixes) and not name.startswith(".") and path.is_file():
+            wanted = name.endswith(suffixes) and not name.startswith(".")
+            if wanted and path.is_file() and not is_sealed(path):
                 yield path
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote, unquote
 
 from airloom.digests import digest_of
@@ -45,6 +46,19 @@ def seal(text: str, plan: Plan) -> str:
     said = " ".join(f"{name}={quote(value, safe=':')}" for name, value in facts.items())
     body = f"{text.rstrip()}\n\n{_SIGN}{said}\n"
     return f"{body}{_SIGN}text={digest_of([body.encode('utf-8')])}\n"
+
+
+def is_sealed(path: Path) -> bool:
+    """Say whether a file ends as a deployed DAG file does; all of its text but the end is left unread.
+
+    Such a file beside a flow must not become part of the flow's code: its text names the plan,
+    and so each deploy would make another one.
+    """
+    if path.suffix != ".py":
+        return False
+    with path.open("rb") as opened:
+        opened.seek(max(0, path.stat().st_size - 128))
+        return _LAST.search(opened.read().decode("utf-8", "replace")) is not None
 
 
 def read_seal(text: str) -> Seal | None:
