@@ -26,11 +26,13 @@ class History:
 
     ``former`` are those of this generation that failed, ``size`` what the last of them had; ``open`` is the
     one that may still run; ``stale`` are those without an end from before the task was cleared.
+    ``failed`` says whether the last one failed.
     """
 
     former: list[Former] = field(default_factory=list)
     size: Size | None = None
     open: Attempt | None = None
+    failed: bool = False
     stale: list[Attempt] = field(default_factory=list)
 
 
@@ -39,17 +41,19 @@ def history(datastore: Datastore, key: TaskKey, generation: int) -> History:
     found = History()
     for number in datastore.attempts(key):
         begun = datastore.begin(key, number)
+        current = begun.generation == generation
         failed = datastore.failed(key, number)
-        if failed is not None:
-            if begun.generation == generation:
-                found.former.append(former(begun, failed))
-                found.size = begun.size or failed.size
-        elif not datastore.is_done(key, number):
+        if failed is None and not datastore.is_done(key, number):
             attempt = Attempt(key, number, begun)
-            if begun.generation == generation:
+            if current:
                 found.open = attempt
             else:
                 found.stale.append(attempt)
+        elif failed is not None and current:
+            found.former.append(former(begun, failed))
+            found.size = begun.size or failed.size
+        if current:
+            found.failed = failed is not None
     return found
 
 

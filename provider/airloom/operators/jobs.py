@@ -106,6 +106,12 @@ class JobExecution(Submissions):
                         {place: history(self.datastore, self.key(place), self.generation) for place in rest}
                     )
                 continue
+            if waited and any(found.failed for found in known.values()):
+                # The container itself has recorded how: Airflow says when the next attempt is due.
+                if not told:
+                    self._tell(rest)
+                self._raise(known)
+                continue
             hopeless = self._hopeless(known)
             if len(hopeless) == len(known):
                 self._raise(known)
