@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 from airloom.failures import FailureKind
 from airloom.operators.history import history
 from airloom.sizing.catalogue import Size
@@ -24,7 +26,7 @@ def fail(store: Datastore, number: int, kind: str, *, final: bool = False) -> No
 
 
 def test_only_attempts_since_the_last_clear_count() -> None:
-    store = Datastore(MemoryObjects())
+    store = Datastore(MemoryObjects(f"history-{uuid4().hex}"))
     fail(store, claim(store, 0, 256), "out_of_memory")
     forgotten = claim(store, 0)
     fail(store, claim(store, 1, 512), "out_of_memory")
@@ -37,7 +39,7 @@ def test_only_attempts_since_the_last_clear_count() -> None:
 
 
 def test_what_was_committed_is_neither_open_nor_failed() -> None:
-    store = Datastore(MemoryObjects())
+    store = Datastore(MemoryObjects(f"history-{uuid4().hex}"))
     fail(store, claim(store, 0), "user_code", final=True)
     store.commit(KEY, claim(store, 0), DoneRecord("", {}, Outcome(), USED))
     found = history(store, KEY, 0)
