@@ -152,7 +152,8 @@ def _downloaded(python: str, machine: str) -> Iterator[tuple[str, bytes]]:
         command += ["--python-version", python]
         for kind in ("manylinux2014", "manylinux_2_28"):
             command += ["--platform", f"{kind}_{machine}"]
-        command += [f"{name}=={metadata.version(name)}" for name in NEEDED]
+        # Not all that is installed here is offered for older Pythons.
+        command += [f"{name}>={oldest},<={metadata.version(name)}" for name, oldest in NEEDED.items()]
         try:
             ended = subprocess.run(command, capture_output=True, text=True, timeout=_DOWNLOAD_S, check=False)
         except subprocess.TimeoutExpired:

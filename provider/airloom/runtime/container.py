@@ -17,7 +17,7 @@ NEEDED = {
     "cloudpickle": "3.0",
     "markdown-it-py": "3",
     "mdurl": "0.1",
-    "obstore": "0.12",
+    "obstore": "0.11",
     "typing-extensions": "4.6",
     "zstandard": "0.23",
 }
