@@ -20,15 +20,13 @@ $(VENV)/.installed: setup.cfg constraints.txt
 demo: $(VENV)/.installed
 	$(BIN)/airloom sandbox examples/04_penguins/penguins_flow.py $(ARGS)
 
-# In two parts: the first side by side, the second around one whole Airflow.
-WHOLE = airflow or system or store or aws or browser or slow or docker
-
+# In two parts: small tests, then those that start whole programs, where one Airflow serves all that need it.
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -n auto -m "not ($(WHOLE))" $(ARGS)
-	$(BIN)/python -m pytest -m "$(WHOLE)" $(ARGS)
+	$(BIN)/python -m pytest -n auto -m "not whole" $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m whole $(ARGS)
 
 fast: $(VENV)/.installed
-	$(BIN)/python -m pytest -n auto -m "not ($(WHOLE))" $(ARGS)
+	$(BIN)/python -m pytest -n auto -m "not whole" $(ARGS)
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -30,6 +30,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite the files of tests/golden")
 
 
+# Marks of tests that start whole programs, and what those of them share that must not be started twice.
+WHOLE: dict[str, str | None] = {
+    "airflow": "airflow",
+    "system": "airflow",
+    "browser": "airflow",
+    "docker": "docker",
+    "store": None,
+    "aws": None,
+    "slow": None,
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as ``whole`` what starts whole programs, and keep together what shares one of them."""
+    for item in items:
+        marks = [mark for mark in WHOLE if item.get_closest_marker(mark)]
+        if marks:
+            item.add_marker("whole")
+            shared = next(filter(None, map(WHOLE.__getitem__, marks)), item.path.stem)
+            item.add_marker(pytest.mark.xdist_group(shared))
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test with the argument ``good_flow`` runs for each file of tests/flows/good that is a flow."""
     if "good_flow" in metafunc.fixturenames:
