@@ -46,6 +46,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 _AIRFLOW_SIDE = {"airflow_api", "hooks", "operators", "sandbox", "triggers"}
 _LEFT_OUT = ("__pycache__/", ".pyi", ".pyc", "tests/")
 _DOWNLOAD_S = 300
+_GLIBC = range(17, 29)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,8 @@ def _downloaded(python: str, machine: str) -> Iterator[tuple[str, bytes]]:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
         command += ["--disable-pip-version-check", "--dest", folder, "--implementation", "cp"]
         command += ["--python-version", python]
-        for kind in ("manylinux2014", "manylinux_2_28"):
+        # pip compares these names one by one: a wheel for glibc 2.24 is none for 2.28 to it.
+        for kind in ("manylinux2014", *(f"manylinux_2_{minor}" for minor in _GLIBC)):
             command += ["--platform", f"{kind}_{machine}"]
         # Not all that is installed here is offered for older Pythons.
         command += [f"{name}>={oldest},<={metadata.version(name)}" for name, oldest in NEEDED.items()]
