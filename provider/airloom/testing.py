@@ -21,8 +21,9 @@ from airloom.flow.spec import FlowSpec
 from airloom.names import Indices, did_you_mean, task_id
 from airloom.plan import Plan, StepPlan
 from airloom.runtime.lineage import ITEMS, Lineage, Parent
+from airloom.runtime.parameters import parameter_values
 from airloom.runtime.start import begin, new_run, run_parameters
-from airloom.runtime.task import Task, TaskRequest, now, parameter_values
+from airloom.runtime.task import Task, TaskRequest, now
 from airloom.store.datastore import Datastore, TaskKey
 from airloom.store.objects import MemoryObjects
 from airloom.store.records import ArtifactRecord, DoneRecord, Outcome, Usage

@@ -133,6 +133,29 @@ def test_a_step_that_is_killed_in_its_last_try_fails_the_run(project: Project) -
 
 @pytest.mark.parametrize(
     ("way", "told"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", "was killed by signal 9 (SIGKILL)"),
+        ("os._exit(3)", "ended by itself with exit status 3"),
+    ],
+)
+def test_catch_keeps_the_end_of_a_process_that_could_not_say_why(
+    project: Project, way: str, told: str
+) -> None:
+    body = f"self.lost = 1\nprint('try', current.retry_count, flush=True)\n{way}"
+    project.write(one_step("@catch(var='problem')\n@retry(times=1)", body))
+    done = project.run()
+    assert done.stdout.count("] try ") == 2  # what @catch does runs none of it
+    assert f"failed: the task's process {told}; @catch keeps it" in done.stderr
+    assert project.latest["start"]["0"].current_attempt == 2
+    problem = project.value("end", "problem")
+    assert problem.type == "airloom.errors.StepFailed"
+    assert told in problem.exception
+    assert "lost" not in {one.id for one in project.latest["start"]["0"].artifacts}
+    assert project.latest.successful
+
+
+@pytest.mark.parametrize(
+    ("way", "told"),
     [("os._exit(0)", "exit status 0"), ("os._exit(7)", "exit status 7"), ("sys.exit('enough')", "enough")],
 )
 def test_a_step_that_leaves_the_process_is_failed(project: Project, way: str, told: str) -> None:

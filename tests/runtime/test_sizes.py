@@ -110,7 +110,8 @@ from airloom.cli.progress import Lines
 from airloom.compiler.planner import compile_flow
 from airloom.deploy import save
 from airloom.runtime.code import import_flow
-from airloom.runtime.local import ForkingExecutor, LocalRun
+from airloom.runtime.executors import ForkingExecutor
+from airloom.runtime.local import LocalRun
 from airloom.runtime.start import begin, new_run
 from airloom.settings import load
 from airloom.store.datastore import Datastore

@@ -14,7 +14,8 @@ from airloom.deploy import save
 from airloom.errors import SettingsError
 from airloom.flow.spec import FlowSpec
 from airloom.names import Indices
-from airloom.runtime.local import Executor, ForkingExecutor, InProcessExecutor, LocalRun
+from airloom.runtime.executors import Executor, ForkingExecutor, InProcessExecutor
+from airloom.runtime.local import LocalRun
 from airloom.runtime.start import begin, new_run, run_parameters
 from airloom.settings import Settings
 from airloom.store.datastore import Datastore

@@ -1,6 +1,6 @@
 """A process that has the flow loaded and forks one child a task: milliseconds, not an interpreter each.
 
-It is started by `runtime.local`, speaks with it over a socket, and runs no thread, so that
+It is started by `runtime.executors`, speaks with it over a socket, and runs no thread, so that
 forking is safe: it never reads the store, whose client may have threads. (The forkserver of the
 standard library does not put the flow's folder on its path before it preloads, in no version from
 3.10 to 3.13.)
@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from airloom import codec
-from airloom.errors import AirloomError
+from airloom.errors import AirloomError, StepFailed
 from airloom.flow.spec import FlowSpec
 from airloom.plan import Plan
 from airloom.runtime import groups
@@ -154,7 +154,12 @@ class _Nursery:
             _own_output(descriptors)
             if "numpy" not in self._seeded:
                 _own_randomness()
-            Task(self._datastore, self._plan, self._flow, request).run()
+            task = Task(self._datastore, self._plan, self._flow, request)
+            if request.killed is None:
+                task.run()
+            else:
+                mend = "look at its attempt's log; it may need more memory than there is."
+                task.give_up(StepFailed(request.killed, where=task.key.pathspec, mend=mend))
             status = 0
         except AirloomError as error:
             tell(error)

@@ -24,9 +24,7 @@ from airloom.flow.caught import CaughtException
 from airloom.flow.configs import ConfigValue
 from airloom.flow.current import Late, current
 from airloom.flow.declarations import config_attributes, step_declaration
-from airloom.flow.files import IncludeFile
 from airloom.flow.finishing import finish
-from airloom.flow.parameters import parameters_of
 from airloom.flow.spec import FlowSpec, Input, Inputs, Source, TaskState
 from airloom.flow.user_decorators import wrappers
 from airloom.names import indices_of
@@ -35,6 +33,7 @@ from airloom.runtime import sizes
 from airloom.runtime.facts import facts_of
 from airloom.runtime.limits import Limit, limited, ran_out
 from airloom.runtime.lineage import ITEMS, Lineage, Parent, ParentSource
+from airloom.runtime.parameters import parameter_values
 from airloom.runtime.surroundings import alarm, neutral_main, variables
 from airloom.runtime.transitions import outcome
 from airloom.runtime.usage import Meter
@@ -50,7 +49,6 @@ from airloom.store.records import (
     ErrorRecord,
     FailedRecord,
     Outcome,
-    RunRecord,
 )
 
 if TYPE_CHECKING:
@@ -68,7 +66,8 @@ class TaskRequest:
     ``size`` is what the scheduler gave it, None when the task finds out by itself what it begins with;
     ``last_size``: no larger one follows when memory runs out; ``limit`` says how this machine holds the
     task to it (`runtime.limits`); without ``apply_sizes`` what was learned is only noted;
-    without ``alarm`` no @timeout is kept, for a debugger.
+    without ``alarm`` no @timeout is kept, for a debugger; ``killed`` says what ended the last attempt that
+    @retry allows: no user code runs, and @catch keeps it.
     """
 
     run: str
@@ -83,6 +82,7 @@ class TaskRequest:
     limit: Limit = "none"
     apply_sizes: bool = True
     alarm: bool = True
+    killed: str | None = None
     origin: dict[str, Json] = field(default_factory=dict)
 
 
@@ -474,22 +474,6 @@ def _forget_our_frames(error: BaseException) -> None:
 
 def _error_record(caught: CaughtException) -> ErrorRecord:
     return ErrorRecord(caught.type, caught.exception, caught.stacktrace)
-
-
-def parameter_values(
-    flow: type[FlowSpec], plan: Plan, record: RunRecord, datastore: Datastore
-) -> dict[str, Any]:
-    """Values of a run's parameters by attribute, as the steps see them."""
-    declared = parameters_of(flow)
-    values: dict[str, Any] = {}
-    for parameter in plan.parameters:
-        value = record.parameters.get(parameter.name, parameter.default)
-        found = declared.get(parameter.attribute)
-        if isinstance(found, IncludeFile) and isinstance(value, dict):
-            values[parameter.attribute] = found.content(datastore.code(str(value["digest"])))
-        else:
-            values[parameter.attribute] = value if found is None else found.load(value, record.run)
-    return values
 
 
 def _platform() -> str:
