@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airloom.store.datastore import Datastore
 
 
-def airflow_settings(connection: str | None = None) -> Settings:
+def airflow_settings(connection: str | None = None, root: str | None = None) -> Settings:
     """Settings from AIRLOOM_* variables and Airflow's section ``[airloom]``.
 
     Parameters
@@ -34,6 +34,8 @@ def airflow_settings(connection: str | None = None) -> Settings:
     connection
         A connection that counts instead of the setting ``datastore_connection``; one of the type
         ``airloom`` instead of ``datastore_root``, too.
+    root
+        A datastore that counts instead of the setting ``datastore_root``.
 
     Raises
     ------
@@ -44,7 +46,7 @@ def airflow_settings(connection: str | None = None) -> Settings:
         item.name: conf.get("airloom", item.name, fallback=None) for item in fields(settings_of.Settings)
     }
     found = settings_of.load(
-        {"datastore_connection": connection},
+        {"datastore_connection": connection, "datastore_root": root},
         {name: value for name, value in given.items() if value},
     )
     if found.datastore_connection:
@@ -65,18 +67,57 @@ def airflow_settings(connection: str | None = None) -> Settings:
     return found
 
 
-def begin_run(datastore: Datastore, plan: Plan, settings: Settings, context: Context) -> RunRecord:
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where a flow stands as a task group of another DAG.
+
+    ``parameters`` are those that the DAG gives to its first step, None for all other steps.
+    """
+
+    group: str
+    parameters: Mapping[str, Json] | None = None
+
+
+def run_of(datastore: Datastore, plan: Plan, context: Context, group: str | None) -> str:
+    """Id of the run that an Airflow run is, or that one of its task groups is.
+
+    A task group's is ``<DAG>:<group>:<Airflow's run id>``: two groups of one flow are two runs. A group
+    that is cleared, and gets other parameters than before, is a new run, with ``~2`` and so on at
+    its end; the newest counts.
+    """
+    dag_run = context["dag_run"]
+    if not group:
+        return plan.run_in_airflow(dag_run.run_id)
+    first = plan.run_in_airflow(f"{dag_run.dag_id}:{group}:{dag_run.run_id}")
+    found, number = first, 2
+    while datastore.has_run(plan.flow, f"{first}~{number}"):
+        found, number = f"{first}~{number}", number + 1
+    return found
+
+
+def _following(run: str) -> str:
+    first, _, number = run.rpartition("~")
+    return f"{first}~{int(number) + 1}" if first and number.isdecimal() else f"{run}~2"
+
+
+def begin_run(
+    datastore: Datastore, plan: Plan, settings: Settings, context: Context, placed: Placed | None = None
+) -> RunRecord:
     """Write the run's record if this is its first task; check what the run was triggered with.
 
     Raises
     ------
     ParameterError
-        When the run was triggered with a parameter that the flow does not have, or a wrong value.
+        When the run was given a parameter that the flow does not have, or a wrong value.
     AlreadyExists
         When the store has an older run of this id with other parameters.
+    NotFound
+        When the flow is a task group whose first step has not run.
     """
     dag_run = context["dag_run"]
-    run = plan.run_in_airflow(dag_run.run_id)
+    if placed is not None:
+        return _begin_group(datastore, plan, settings, context, placed)
+    run = run_of(datastore, plan, context, None)
     started_at = _moment(dag_run.start_date)
     try:
         found = datastore.run(plan.flow, run)
@@ -91,19 +132,58 @@ def begin_run(datastore: Datastore, plan: Plan, settings: Settings, context: Con
     events = _events(context)
     given = _given(plan, context, events)
     parameters = run_parameters(plan, given, datastore, where=f"the DAG run {dag_run.run_id}")
-    run_type = str(getattr(dag_run.run_type, "value", dag_run.run_type))
-    origin: dict[str, Json] = {
+    return begin(datastore, _record(plan, run, settings, parameters, _origin(context, events), context))
+
+
+def _begin_group(
+    datastore: Datastore, plan: Plan, settings: Settings, context: Context, placed: Placed
+) -> RunRecord:
+    run = run_of(datastore, plan, context, placed.group)
+    if placed.parameters is None:
+        try:
+            return datastore.run(plan.flow, run)
+        except NotFound:
+            raise NotFound(
+                f"the flow {plan.flow} has not begun in the task group {placed.group!r}",
+                where=f"{plan.flow}/{run}",
+                mend=f"run its first step, {plan.start!r}; clear it together with the steps after it.",
+            ) from None
+    where = f"the task group {placed.group!r} of {context['dag_run'].dag_id}"
+    known = {parameter.name: parameter for parameter in plan.parameters}
+    given = {name: _typed(known.get(name), value, where) for name, value in placed.parameters.items()}
+    parameters = run_parameters(plan, given, datastore, where=where)
+    if datastore.has_run(plan.flow, run) and datastore.run(plan.flow, run).parameters != parameters:
+        run = _following(run)
+    origin = {**_origin(context, _events(context)), "task_group": placed.group}
+    found = begin(datastore, _record(plan, run, settings, parameters, origin, context))
+    if context["ti"].try_number > 1:
+        datastore.list_run(found)
+    return found
+
+
+def _origin(context: Context, events: list[Json]) -> dict[str, Json]:
+    dag_run = context["dag_run"]
+    return {
         "scheduler": "airflow",
         "dag_id": dag_run.dag_id,
         "dag_run_id": dag_run.run_id,
-        "run_type": run_type,
+        "run_type": str(getattr(dag_run.run_type, "value", dag_run.run_type)),
         "logical_date": _moment(dag_run.logical_date),
-        "started_at": started_at,
+        "started_at": _moment(dag_run.start_date),
         "events": events,
     }
-    user = getattr(dag_run, "triggering_user_name", None) or settings.user_name
-    record = RunRecord(plan.flow, run, plan.digest, now(), str(user), parameters, origin)
-    return begin(datastore, record)
+
+
+def _record(
+    plan: Plan,
+    run: str,
+    settings: Settings,
+    parameters: dict[str, Json],
+    origin: dict[str, Json],
+    context: Context,
+) -> RunRecord:
+    user = getattr(context["dag_run"], "triggering_user_name", None) or settings.user_name
+    return RunRecord(plan.flow, run, plan.digest, now(), str(user), parameters, origin)
 
 
 def _given(plan: Plan, context: Context, events: list[Json]) -> dict[str, Json]:
