@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from airloom.cli.store_commands import artifacts
 
 FLOW = """
 from airloom import FlowSpec, card, step
@@ -79,3 +82,11 @@ def test_a_run_that_is_not_there_is_told(shop: Path) -> None:
     done = ended(shop, "logs", "17/start")
     assert done.returncode == 5
     assert "Flow('Shop') has no run '17'" in done.stderr
+
+
+def test_a_task_that_failed_says_its_kind(shop: Path, tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(FLOW.replace('print("closed")', 'raise MemoryError("full")'))
+    assert ended(tmp_path, "run").returncode == 1
+    assert ", attempt 0, failed: out of memory\n" in ended(tmp_path, "logs", "Shop").stdout
+    listed = CliRunner().invoke(artifacts, ["Shop", "--datastore-root", str(tmp_path / "store")])
+    assert "  attempt 0  failed: out of memory\n" in listed.stdout

@@ -127,7 +127,7 @@ class Recorder:
         key, attempt = self.begin(run, step, task)
         artifacts = self.datastore.save_artifacts(values)
         error = ErrorRecord("ValueError", "no data", "Traceback: no data")
-        record = FailedRecord(self.now(), error, USAGE, artifacts)
+        record = FailedRecord(self.now(), error, USAGE, artifacts, failure="user_code")
         self.datastore.fail(key, attempt, record)
         return attempt
 

@@ -5,10 +5,14 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.client.conftest import USAGE
 
 from airloom.client import DataArtifact, Run, Task
 from airloom.errors import NotFound
 from airloom.flow.caught import CaughtException
+from airloom.sizing.catalogue import Size
+from airloom.store.datastore import TaskKey
+from airloom.store.records import BeginRecord, ErrorRecord, FailedRecord
 
 if TYPE_CHECKING:
     from tests.client.conftest import Recorder
@@ -108,6 +112,41 @@ def test_without_a_committed_attempt_the_newest_counts(recorder: Recorder) -> No
     recorder.begin("7", "start")
     assert (task.finished, task.current_attempt) == (False, 1)
     assert (task.exception, task.finished_at, task.usage) == (None, None, None)
+
+
+def test_an_attempt_says_why_it_failed(recorder: Recorder) -> None:
+    recorder.run("7")
+    recorder.failed("7", "start")
+    failure = Task("Train/7/start/0").failure
+    assert failure is not None
+    assert (failure.kind, failure.reason, failure.again) == ("user_code", "ValueError: no data", True)
+    recorder.done("7", "start", width=1)
+    assert Task("Train/7/start/0").failure is None
+    assert Task("Train/7/start/0@0").metadata_dict["failure"] == "user_code"
+
+
+@pytest.mark.parametrize(
+    ("kind", "read"), [("out_of_memory", "out_of_memory"), ("", "unknown"), ("of_a_later_version", "unknown")]
+)
+def test_an_attempt_that_was_killed_says_its_size_and_its_end(
+    recorder: Recorder, kind: str, read: str
+) -> None:
+    recorder.run("7")
+    key = TaskKey("Train", "7", "start", "0")
+    size = Size(cpu=2, memory_mib=512)
+    recorder.datastore.claim(key, lambda _: BeginRecord(recorder.now(), "host", 42, size=size))
+    error = ErrorRecord("airloom.any", "killed by the kernel\nand more", "")
+    recorder.datastore.fail(key, 0, FailedRecord(recorder.now(), error, USAGE, failure=kind, final=True))
+    task = Task("Train/7/start/0")
+    assert (task.size, task.usage) == (size, USAGE)
+    assert task.failure is not None
+    assert (task.failure.kind, task.failure.reason, task.failure.again) == (
+        read,
+        "killed by the kernel",
+        False,
+    )
+    facts = task.metadata_dict
+    assert (facts["size.memory_mib"], facts["size.why"], facts["failure"]) == (512, "declared", read)
 
 
 def test_a_running_task_that_is_done_later_is_seen_to_be(recorder: Recorder) -> None:

@@ -42,7 +42,7 @@ def runs(flow: str, limit: int, datastore_root: str | None) -> None:
 @_ROOT
 def artifacts(pathspec: str, attempt: int | None, private: bool, datastore_root: str | None) -> None:
     for task in tasks_of(pathspec, datastore_root, attempt):
-        click.echo(f"{task.pathspec}  attempt {task.current_attempt}")
+        click.echo(f"{task.pathspec}  attempt {task.current_attempt}{_failed(task, '  ')}")
         for artifact in task.artifacts:
             click.echo(
                 f"    {artifact.id}: {artifact.type} = {artifact.preview}  ({size_text(artifact.size)})"
@@ -63,10 +63,16 @@ def logs(
     pathspec: str, attempt: int | None, streams: str | None, timestamps: bool, datastore_root: str | None
 ) -> None:
     for task in tasks_of(pathspec, datastore_root, attempt):
-        click.echo(f"--- {task.pathspec}, attempt {task.current_attempt}")
+        click.echo(f"--- {task.pathspec}, attempt {task.current_attempt}{_failed(task, ', ')}")
         for stream in (streams,) if streams else ("stdout", "stderr"):
             for time, text in task.loglines(stream):
                 click.echo(f"{time.isoformat()} {text}" if timestamps else text)
+
+
+def _failed(task: Task, between: str) -> str:
+    """How an attempt failed, to stand behind its number; nothing when it did not."""
+    failure = task.failure
+    return "" if failure is None else f"{between}failed: {failure.kind.value.replace('_', ' ')}"
 
 
 STORE_COMMANDS = (settings, runs, artifacts, logs)

@@ -16,13 +16,16 @@ from airloom.client.facts import AttemptFacts, RunFacts
 from airloom.client.stores import Where
 from airloom.codec import Json, to_json
 from airloom.errors import NotFound
+from airloom.failures import Failure, FailureKind
 from airloom.flow.caught import CaughtException
 from airloom.names import Pathspec, task_id
 from airloom.runtime.logs import Line, parse
+from airloom.sizing.catalogue import Size
 from airloom.store.datastore import TaskKey
 from airloom.store.records import CLONED_FROM, DoneRecord, Usage
 
 _STREAMS = {"stdout": "o", "stderr": "e"}
+_KINDS = {kind.value for kind in FailureKind}
 
 
 class Task(ClientObject, Container[DataArtifact]):
@@ -207,9 +210,31 @@ class Task(ClientObject, Container[DataArtifact]):
         return indices[-1] if indices else None
 
     @property
+    def size(self) -> Size | None:
+        """What the attempt asked for, and why so much (``size.why``); None where nothing said a size."""
+        ended = self._reading.ended
+        return self._reading.begin.size or (None if ended is None else ended.size)
+
+    @property
     def usage(self) -> Usage | None:
         """Peak memory, processor and wall time of the attempt, None while it runs."""
         return self._reading.usage
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why the attempt failed: its kind, one line of reason, and what to do (``failure.mend``).
+
+        None while it runs and when it was committed, also where @catch kept its failure: see `exception`.
+        """
+        failed = self._reading.failed
+        if failed is None:
+            return None
+        kind = FailureKind(failed.failure) if failed.failure in _KINDS else FailureKind.UNKNOWN
+        error = failed.error
+        reason = error.message.partition("\n")[0]
+        if error.traceback:  # else it was no exception: AWS or the process's end said so
+            reason = f"{error.type.removeprefix('builtins.')}: {reason}"
+        return Failure(kind, reason, kind.again and not failed.final)
 
     @property
     def code_digest(self) -> str:
@@ -224,7 +249,7 @@ class Task(ClientObject, Container[DataArtifact]):
 
     @property
     def metadata_dict(self) -> dict[str, Json]:
-        """All facts about the attempt, flat; the scheduler's own ids have ``origin.`` in front."""
+        """All facts about the attempt, flat: ``origin.`` before the scheduler's ids, ``size.`` before sizes."""
         begin, usage, done = self._reading.begin, self._reading.usage, self._reading.done
         facts: dict[str, Json] = {
             "attempt": self.current_attempt,
@@ -241,6 +266,13 @@ class Task(ClientObject, Container[DataArtifact]):
             facts |= measured if isinstance(measured, dict) else {}
         if done is not None:
             facts |= {"python": done.python, "platform": done.platform, "caught": done.caught is not None}
+        if self.size is not None:
+            asked = to_json(self.size)
+            facts |= (
+                {f"size.{name}": value for name, value in asked.items()} if isinstance(asked, dict) else {}
+            )
+        if self.failure is not None:
+            facts |= {"failure": self.failure.kind.value}
         ended = self._reading.ended
         return facts | ({} if ended is None else {"finished_at": ended.finished_at})
 
