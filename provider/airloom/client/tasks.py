@@ -249,7 +249,7 @@ class Task(ClientObject, Container[DataArtifact]):
 
     @property
     def metadata_dict(self) -> dict[str, Json]:
-        """All facts about the attempt, flat: ``origin.`` before the scheduler's ids, ``size.`` before sizes."""
+        """All facts about the attempt, flat; ``origin.`` stands before the scheduler's ids."""
         begin, usage, done = self._reading.begin, self._reading.usage, self._reading.done
         facts: dict[str, Json] = {
             "attempt": self.current_attempt,
