@@ -254,6 +254,12 @@ def _deploy(source: FlowFile) -> click.Command:
     return deploy
 
 
+def _diff(source: FlowFile) -> click.Command:
+    from airloom.cli.diff import diff_verb
+
+    return diff_verb(source)
+
+
 def _sandbox(source: FlowFile) -> click.Command:
     def sandbox(home: str, keep: bool, params_file: str | None, **values: str | None) -> int:
         from airloom.cli.sandbox import run_in_sandbox
@@ -361,6 +367,7 @@ _VERBS: dict[str, Callable[[FlowFile], click.Command]] = {
     "show": _show,
     "run": _run,
     "resume": _resume,
+    "diff": _diff,
     "deploy": _deploy,
     "sandbox": _sandbox,
     "trigger": _trigger,

@@ -20,6 +20,7 @@ _FLOW_VERBS = {
     "show": "Show a flow's steps, as text, Mermaid or dot.",
     "run": "Run a flow on this machine.",
     "resume": "Run what an older run of a flow has not finished, on this machine.",
+    "diff": "Say what a deploy of a flow would change.",
     "deploy": "Compile a flow into a DAG file.",
     "sandbox": "Run a flow in an Airflow of its own on this machine.",
     "trigger": "Start a run of a deployed flow in Airflow.",

@@ -109,6 +109,10 @@ class Datastore(Runs, Sizes):
             self._plans[flow, digest] = self._read_plan(flow, digest)
         return self._plans[flow, digest]
 
+    def plans(self, flow: str) -> list[str]:
+        """Give the digests of a flow's plans, sorted."""
+        return [name.removesuffix(".json") for name in self._names(f"{flow_key(flow)}/plans")]
+
     def _read_plan(self, flow: str, digest: str) -> Plan:
         key = _plan_key(flow, digest)
         try:
