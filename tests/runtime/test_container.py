@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import configparser
+import io
 import json
 import os
+import re
 import subprocess
 import sys
+import zipfile
 from importlib import metadata
 from pathlib import Path
 
@@ -15,7 +18,7 @@ from packaging.requirements import Requirement
 
 from airloom.client import Task
 from airloom.failures import EXIT_CODES, FailureKind
-from airloom.runtime.carried import carried_in, container_command, ensure
+from airloom.runtime.carried import carried_in, container_command, ensure, modules
 from airloom.runtime.command import Command, text_of
 from airloom.runtime.container import NEEDED, lacking, tag
 from airloom.runtime.task import TaskRequest
@@ -149,6 +152,14 @@ def test_what_is_needed_is_what_the_package_requires() -> None:
         elsewhere = ("apache-airflow", "click", "jinja2", "rich")
         if not wanted.name.startswith(elsewhere):
             assert str(wanted.specifier) == f">={NEEDED[wanted.name]}"
+
+
+def test_nothing_that_imports_airflow_travels() -> None:
+    with zipfile.ZipFile(io.BytesIO(modules()[0])) as files:
+        texts = {name: files.read(name).decode() for name in files.namelist()}
+    assert "airloom/runtime/container.py" in texts
+    found = [name for name, text in texts.items() if re.search(r"^\s*(from|import) airflow\b", text, re.M)]
+    assert not found
 
 
 def test_what_is_needed_needs_nothing_else() -> None:

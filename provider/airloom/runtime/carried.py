@@ -43,7 +43,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_AIRFLOW_SIDE = {"airflow_api", "hooks", "operators", "sandbox", "triggers"}
+_AIRFLOW_SIDE = {
+    "airflow_api",
+    "decorators",
+    "hooks",
+    "links.py",
+    "operators",
+    "sandbox",
+    "sensors",
+    "triggers",
+    "ui",
+}
+_AIRFLOW_SIDE |= {"airflow_cli.py", "bundles.py", "xcom.py"}
 _LEFT_OUT = ("__pycache__/", ".pyi", ".pyc", "tests/")
 _DOWNLOAD_S = 300
 _GLIBC = range(17, 29)
