@@ -62,10 +62,10 @@ def test_a_pathspec_is_read_as_it_is_written(parts: tuple[str, ...], depth: int)
         "Flow/run/step/-1",
         "Flow/a b",
         "Flow/run/step/0/x/y",
-        "7flow",
+        "a flow",
         "Flow\n",
         "Flow/run\n",
-        "Flow/run/step/0/a-b",
+        "Flow/run/step/0/a\n",
         "../Flow",
     ],
 )
@@ -99,3 +99,10 @@ def test_the_nearest_name_is_meant() -> None:
     assert did_you_mean("strat", ["end", "start"]) == "did you mean 'start'?"
     assert did_you_mean("zzz", ["end", "start"]) == "known are: end, start."
     assert did_you_mean("zzz", []) == "there are none."
+
+
+@pytest.mark.parametrize(
+    "text", ["7-daily.report_v2/r/group.load/0/return_value", "データ/r/größe/3/a-b c", "-x/r"]
+)
+def test_ids_of_dags_tasks_and_xcoms_name_something(text: str) -> None:
+    assert str(Pathspec.parse(text)) == text

@@ -14,9 +14,12 @@ from airloom.errors import NotFound
 
 # Airflow's own rule for run ids, core/run_id pattern of 3.x: no slash, no space.
 _RUN = re.compile(r"[A-Za-z0-9_.~:+-]+\Z")
-_FLOW = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
-_STEP = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
+# Ids of DAGs and tasks, too: Airflow's own rule for them (airflow.utils.helpers.KEY_REGEX of 3.x).
+_FLOW = re.compile(r"[.-]*\w[\w.-]*\Z")
+_STEP = re.compile(r"[.-]*\w[\w.-]*\Z")
 _TASK = re.compile(r"\d+(\.\d+)*\Z")
+# Keys of XComs are names of artifacts; one with a slash has no pathspec.
+_ARTIFACT = re.compile(r"[^/\n]+\Z")
 
 Indices = tuple[int, ...]
 
@@ -56,7 +59,7 @@ class Pathspec:
             When a part could not name anything.
         """
         parts = text.split("/")
-        rules = (_FLOW, _RUN, _STEP, _TASK, re.compile(r"\w+\Z"))
+        rules = (_FLOW, _RUN, _STEP, _TASK, _ARTIFACT)
         if len(parts) > len(rules) or not all(
             rule.match(part) for rule, part in zip(rules, parts, strict=False)
         ):

@@ -57,6 +57,9 @@ def get_provider_info() -> dict[str, Any]:
                 },
             }
         ],
+        "task-decorators": [
+            {"name": "artifacts", "class-name": "airloom.decorators.artifacts.artifacts_task"}
+        ],
         "cli": ["airloom.airflow_cli.get_commands"],
         "config": {
             "airloom": {

@@ -110,6 +110,9 @@ class Settings:
     store_create: str = _setting(
         "strict", "strict: refuse a store that cannot create an object only where there is none; weak: use it"
     )
+    xcom_inline_bytes: str = _setting(
+        "4096", "the XCom backend leaves plain values of up to so many bytes in Airflow's table; 0: none"
+    )
     datastore_connection: str = _setting(
         "", "Airflow connection whose credentials open the datastore, for tasks in Airflow; none when empty"
     )
@@ -120,6 +123,12 @@ class Settings:
                 raise _refused(name, getattr(self, name), f"write {' or '.join(offered)}.")
         if not self.store_retries.isdecimal():
             raise _refused("store_retries", self.store_retries, "write a whole number, 0 for no second try.")
+        if not self.xcom_inline_bytes.isdecimal():
+            raise _refused(
+                "xcom_inline_bytes",
+                self.xcom_inline_bytes,
+                "write a whole number, 0 to keep all in the datastore.",
+            )
         if not self.cache_limit_mib.isdecimal():
             raise _refused("cache_limit_mib", self.cache_limit_mib, "write a whole number, 0 for no cache.")
         if self.store_endpoint and not self.store_endpoint.startswith(("https://", "http://")):

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from airloom.client.namespaces import get_namespace
 from airloom.errors import NotFound
 from airloom.names import Indices, indices_of
-from airloom.plan import Plan
+from airloom.plan import Plan, StepPlan, Transition
 from airloom.store import tags
 from airloom.store.datastore import Datastore, TaskKey
 from airloom.store.records import (
+    BY_HAND,
     ArtifactRecord,
     BeginRecord,
     DoneRecord,
@@ -38,8 +39,17 @@ class RunFacts:
 
     @cached_property
     def plan(self) -> Plan:
-        """The plan that the run began with."""
-        return self.datastore.plan(self.flow, self.record.plan)
+        """The plan that the run began with; of a DAG that people wrote with all tasks that have begun."""
+        plan = self.datastore.plan(self.flow, self.record.plan)
+        if not self.record.origin.get(BY_HAND):
+            return plan
+        begun = [name for name in self.datastore.steps(self.flow, self.run) if name not in plan.by_name]
+        return replace(plan, steps=(*plan.steps, *map(self._step, begun)))
+
+    def _step(self, name: str) -> StepPlan:
+        # The DAG was not at hand when the run was recorded, or has changed since.
+        mapped = self.datastore.tasks(self.flow, self.run, name) != ["0"]
+        return StepPlan(name, Transition("end"), foreaches=(name,) if mapped else ())
 
     @property
     def system_tags(self) -> frozenset[str]:

@@ -59,6 +59,15 @@ def pack(flow_file: Path, *, suffixes: tuple[str, ...], limit_mib: int) -> CodeP
             mend=f"move data out of the folder (largest: {', '.join(largest)}), "
             "or set AIRLOOM_PACKAGE_SUFFIXES or AIRLOOM_PACKAGE_LIMIT_MIB.",
         )
+    return _archive(found)
+
+
+def pack_file(file: Path) -> CodePackage:
+    """Archive one file alone, under its own name."""
+    return _archive({file.name: file})
+
+
+def _archive(found: dict[str, Path]) -> CodePackage:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(found):

@@ -242,7 +242,7 @@ class Task:
             parents=tuple(parent.pathspec for parent in parents),
             code=self.plan.code,
             python=platform.python_version(),
-            platform=_platform(),
+            platform=platform_name(),
             caught=None if caught is None else _error_record(caught),
             size=self.size,
         )
@@ -476,7 +476,8 @@ def _error_record(caught: CaughtException) -> ErrorRecord:
     return ErrorRecord(caught.type, caught.exception, caught.stacktrace)
 
 
-def _platform() -> str:
+def platform_name() -> str:
+    """Name system, release, machine and C library."""
     # In the form of platform.platform(), which starts a process to find the processor: in every task.
     text = f"{platform.system()}-{platform.release()}-{platform.machine()}"
     if "CS_GNU_LIBC_VERSION" in os.confstr_names:

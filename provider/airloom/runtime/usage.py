@@ -45,6 +45,12 @@ class Meter:
         return (group != self._group or peak > self._peak_before) and groups.is_alone(group)
 
 
+def process_usage() -> Usage:
+    """Usage of this process and its children since it began; its wall time is not known, and 0."""
+    peak = max(peak_mib(resource.getrusage(who)) for who in _PROCESSES)
+    return Usage(peak_memory_mib=peak, cpu_s=round(_cpu_s(), 3), wall_s=0.0)
+
+
 def peak_mib(used: resource.struct_rusage) -> float:
     """Peak resident memory that the kernel counted, in MiB."""
     return round(used.ru_maxrss * _KIB / 2**20, 1)

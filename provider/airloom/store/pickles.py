@@ -40,6 +40,8 @@ from airloom.store.compression import malformed
 from airloom.store.objects import flat, total
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from typing_extensions import Buffer
 
 NAME, OLD = "pickle/2", "pickle/1"
@@ -52,6 +54,8 @@ _FORMS = ("", compression.ZSTD, compression.FRAMES)
 # Shorter memory stays in the pickle: 64-byte steps and a length each would cost more than a copy.
 _OUT_OF_BAND = 4 << 10
 _SECOND_LOOK = 64 << 20
+
+_by_value = {b"__main__"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +158,8 @@ def pickled(value: object) -> tuple[bytes, list[memoryview]]:
 
     try:
         inband = _plainly(value, keep)
-        # What plain pickle finds in __main__ is not to be found in the process that loads it.
-        if b"__main__" not in inband:
+        # What plain pickle finds there is not to be found in the process that loads it.
+        if not any(name in inband for name in _by_value):
             return inband, buffers
     except MemoryError:
         raise
@@ -169,6 +173,20 @@ def pickled(value: object) -> tuple[bytes, list[memoryview]]:
             return inband, buffers
     buffers.clear()
     return cloudpickle(value, protocol=5, buffer_callback=keep), buffers
+
+
+def pickled_whole(value: object) -> bytes:
+    """Pickle a value into one piece for ``pickle.load``; whatever pickling raises comes through."""
+    cloudpickle = _cloudpickle()
+    return pickle.dumps(value, protocol=5) if cloudpickle is None else cloudpickle(value, protocol=5)
+
+
+def keep_whole(module: ModuleType) -> None:
+    """Let functions and classes of a module travel with the values: it has no name that others know it by."""
+    import cloudpickle  # type: ignore[import-untyped]
+
+    cloudpickle.register_pickle_by_value(module)
+    _by_value.add(module.__name__.encode())
 
 
 def unpickled(inband: memoryview, buffers: list[memoryview]) -> object:
@@ -191,7 +209,7 @@ def _plainly(value: object, keep: Callable[[pickle.PickleBuffer], bool]) -> byte
 
 def _cloudpickle() -> Callable[..., bytes] | None:
     try:
-        import cloudpickle  # type: ignore[import-untyped] # noqa: F401 - the next one needs it
+        import cloudpickle  # noqa: F401 - the next one needs it
     except ImportError:
         return None
     return _dumps()

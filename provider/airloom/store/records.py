@@ -97,6 +97,9 @@ class AgainRecord:
     started_at: str
 
 
+BY_HAND = "dag_by_hand"
+"""In the origin of a run: it is one of a DAG that people wrote, whose tasks stand for steps."""
+
 CLONED_FROM = "cloned_from"
 """In the origin of an attempt that a resumed run took over: the attempt that really ran."""
 

@@ -1,0 +1,1 @@
+"""Decorators of TaskFlow, at the import path where Airflow's users expect them."""
