@@ -20,6 +20,7 @@ import importlib.util
 import io
 import json
 import logging
+import re
 import subprocess
 import sys
 import tempfile
@@ -43,18 +44,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_AIRFLOW_SIDE = {
-    "airflow_api",
-    "decorators",
-    "hooks",
-    "links.py",
-    "operators",
-    "sandbox",
-    "sensors",
-    "triggers",
-    "ui",
-}
-_AIRFLOW_SIDE |= {"airflow_cli.py", "bundles.py", "xcom.py"}
+_AIRFLOW_SIDE = {"airflow_api", "decorators", "hooks", "operators", "sandbox", "sensors", "triggers", "ui"}
+_IMPORTS_AIRFLOW = re.compile(rb"^\s*(from|import) airflow\b", re.MULTILINE)
 _LEFT_OUT = ("__pycache__/", ".pyi", ".pyc", "tests/")
 _DOWNLOAD_S = 300
 _GLIBC = range(17, 29)
@@ -120,7 +111,7 @@ def modules() -> tuple[bytes, str]:
         for path in sorted(root.rglob("*.py"))
         if path.relative_to(root).parts[0] not in _AIRFLOW_SIDE
     )
-    archive = _zip(files)
+    archive = _zip((name, data) for name, data in files if not _IMPORTS_AIRFLOW.search(data))
     return archive, hashlib.sha256(archive).hexdigest()
 
 
