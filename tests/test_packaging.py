@@ -110,7 +110,7 @@ HEAVY = {
     "zstandard",
 }
 HEAVY |= {"multiprocessing", "asyncio", "markdown_it"}
-AIRFLOW_SIDE = {"bundles", "operators", "decorators", "sensors", "triggers", "hooks", "links", "xcom", "ui"}
+AIRFLOW_SIDE = {"bundles", "operators", "decorators", "sensors", "triggers", "hooks", "links", "plugin", "xcom", "ui"}
 
 
 def fresh(program: str, **variables: str) -> str:

@@ -275,3 +275,24 @@ def decompress(data: bytes) -> bytes:
     if not reader.eof:
         raise ValueError("the bytes end too soon")
     return out
+
+
+def last_bytes(data: bytes, most: int) -> tuple[bytes, bool]:
+    """Give the end of what `compress` made small, in memory of that order; whether it is all.
+
+    Raises
+    ------
+    ValueError
+        When the bytes are not what `compress` gave.
+    """
+    import zstandard
+
+    tail, length = b"", 0
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(data) as reader:
+            while piece := reader.read(max(most, 1 << 16)):
+                length += len(piece)
+                tail = (tail + piece)[-most:]
+    except zstandard.ZstdError as error:
+        raise ValueError(str(error)) from error
+    return tail, length <= most

@@ -20,7 +20,7 @@ from airloom.settings import Settings, Verify
 from airloom.store import artifacts
 from airloom.store.blobs import Blobs
 from airloom.store.cache import cached
-from airloom.store.compression import compress, decompress
+from airloom.store.compression import compress, decompress, last_bytes
 from airloom.store.objects import Objects, open_objects
 from airloom.store.records import (
     ArtifactRecord,
@@ -39,6 +39,7 @@ from airloom.store.sweeping import put_to_stay
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+R = TypeVar("R")
 T = TypeVar("T", bound="DataclassInstance")
 
 _HTML, _LIVE = ".html", ".live.html"
@@ -334,9 +335,22 @@ class Datastore(Runs, Sizes):
         CorruptBlob
             When its bytes are not the ones that were saved.
         """
+        return self._log(key, attempt, decompress)
+
+    def log_end(self, key: TaskKey, attempt: int, most: int) -> tuple[bytes, bool]:
+        """Read the last bytes of an attempt's log, at most so many; say whether they are all.
+
+        Raises
+        ------
+        NotFound, CorruptBlob
+            See `log`.
+        """
+        return self._log(key, attempt, lambda data: last_bytes(data, most))
+
+    def _log(self, key: TaskKey, attempt: int, read: Callable[[bytes], R]) -> R:
         name = f"{_attempt_key(key, attempt)}/log"
         try:
-            return decompress(self._objects.get(name))
+            return read(self._objects.get(name))
         except ValueError as error:
             raise CorruptBlob(
                 f"the log of attempt {attempt} of {key.pathspec} cannot be read: {error}",

@@ -1,0 +1,1 @@
+"""Pages of runs, tasks and artifacts on Airflow's API server, behind its login."""
