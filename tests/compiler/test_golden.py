@@ -1,4 +1,4 @@
-"""Plans and DAG files of eight flows are what they were: a change shows in the diff of tests/golden."""
+"""Plans and DAG files of nine flows are what they were: a change shows in the diff of tests/golden."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ GOLDEN_FLOWS = {
     "all_parameters": ("helper_of_flows.py", "data_of_flows.txt"),
     "branch_join": (),
     "foreach_join": (),
+    "jobs_on_aws": (),
     "nested_foreach": (),
     "switch_in_foreach": (),
     "failing_steps": (),

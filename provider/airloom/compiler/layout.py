@@ -32,12 +32,16 @@ _TIMETABLES = "airloom.operators.timetables"
 
 @dataclass(frozen=True)
 class Call:
-    """One operator call: its variable, its task id and its arguments as Python text."""
+    """One operator call: its variable, its task id and its arguments as Python text.
+
+    ``notes`` are comments of arguments, by name; those of the task id stand alone in the line above it.
+    """
 
     variable: str
     operator: str
     task_id: str
     arguments: tuple[tuple[str, str], ...]
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -245,7 +249,10 @@ def _call(plan: Plan, step: StepPlan, names: _Names, *, mapped_in_group: bool = 
         if size:
             arguments.append(("size", python(size)))
     tries = retries(step) + (step.target not in _OF_TARGET and step.catch is not None)
+    notes = _sizes_to_come(step)
     if tries:
+        if step.target in _OF_TARGET:
+            notes["retries"] = _budgets(step, tries)
         delay = step.retry.delay_s if step.retry.times else _SOON_S
         arguments += [("retries", str(tries)), ("retry_delay", _timedelta(delay))]
     if step.timeout_s is not None:
@@ -258,12 +265,41 @@ def _call(plan: Plan, step: StepPlan, names: _Names, *, mapped_in_group: bool = 
     if step.doc:
         arguments.append(("doc_md", python(step.doc, 8)))
     operator = _OF_TARGET.get(step.target, "StepOperator")
-    return Call(names.step[step.name], operator, step.name, tuple(arguments))
+    return Call(names.step[step.name], operator, step.name, tuple(arguments), notes)
+
+
+def _sizes_to_come(step: StepPlan) -> dict[str, str]:
+    """Note which sizes stand in no argument, since each task finds them when it begins."""
+    needs = step.resources
+    bounds = {
+        "memory": _bounds(needs.min_memory_mib, needs.max_memory_mib),
+        "cpu": _bounds(None, needs.max_cpu),
+    }
+    said = [f"{name}: computed by the flow{bounds.get(name, '')}" for name in needs.computed]
+    said += [f"{name}: learned from earlier runs{bounds[name]}" for name in needs.learned]
+    return {"task_id": "; ".join(said)} if said else {}
+
+
+def _bounds(least: float | None, most: float | None) -> str:
+    told = [f"{words} {value:g}" for words, value in (("at least", least), ("at most", most)) if value]
+    return "".join(f", {text}" for text in told)
+
+
+def _budgets(step: StepPlan, tries: int) -> str:
+    """Note of what a job's retries are the sum."""
+    lost = step.recovery.reclaims + step.recovery.losses
+    parts = {
+        "of @retry": step.retry.times,
+        "for more memory": tries - step.retry.times - lost,
+        "for reclaimed spot instances": step.recovery.reclaims,
+        "for lost hosts": step.recovery.losses,
+    }
+    return ", ".join(f"{count} {words}" for words, count in parts.items() if count)
 
 
 def _place(step: StepPlan) -> dict[str, Json]:
     """Where a job goes and what it gets, as far as the flow says it; the settings say the rest."""
-    size = {name: _size(step)[name] for name in ("cpu", "memory_mib", "gpu")}
+    size = {name: _whole(_size(step)[name]) for name in ("cpu", "memory_mib", "gpu")}
     if step.batch is not None:
         said = step.batch
         place: dict[str, Json] = {"job_queue": said.queue, "spot_queue": said.spot_queue}
@@ -276,6 +312,10 @@ def _place(step: StepPlan) -> dict[str, Json]:
         "spot_capacity_provider": step.ecs.spot_capacity_provider,
     }
     return {**where, "image": step.ecs.image, **size}
+
+
+def _whole(number: Json) -> Json:
+    return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
 def _size(step: StepPlan) -> dict[str, Json]:
