@@ -272,7 +272,7 @@ def _sizes_to_come(step: StepPlan) -> dict[str, str]:
     """Note which sizes stand in no argument, since each task finds them when it begins."""
     needs = step.resources
     bounds = {
-        "memory": _bounds(needs.min_memory_mib, needs.max_memory_mib),
+        "memory": _bounds(needs.min_memory_mib, needs.max_memory_mib, " MiB"),
         "cpu": _bounds(None, needs.max_cpu),
     }
     said = [f"{name}: computed by the flow{bounds.get(name, '')}" for name in needs.computed]
@@ -280,8 +280,8 @@ def _sizes_to_come(step: StepPlan) -> dict[str, str]:
     return {"task_id": "; ".join(said)} if said else {}
 
 
-def _bounds(least: float | None, most: float | None) -> str:
-    told = [f"{words} {value:g}" for words, value in (("at least", least), ("at most", most)) if value]
+def _bounds(least: float | None, most: float | None, unit: str = "") -> str:
+    told = [f"{words} {value:g}{unit}" for words, value in (("at least", least), ("at most", most)) if value]
     return "".join(f", {text}" for text in told)
 
 
