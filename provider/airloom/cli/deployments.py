@@ -9,11 +9,14 @@ import click
 
 from airloom import settings as settings_of
 from airloom.codec import to_json
+from airloom.compiler.dagfile import check_templates, render
 from airloom.compiler.planner import Compiled
-from airloom.deploy import Deployed, Stored
+from airloom.deploy import Deployed, Stored, file_name
+from airloom.deploys.checking import check_dag
 from airloom.deploys.folders import DagFile, dag_files
 from airloom.errors import DeployError, NotFound
 from airloom.names import did_you_mean
+from airloom.plan import Plan
 from airloom.settings import Settings
 from airloom.store.datastore import Datastore
 from airloom.store.deployments import DeployedFile, DeploymentRecord, Deployments
@@ -126,6 +129,36 @@ def tell_deployed(compiled: Compiled, settings: Settings, done: Deployed | Store
     place = done.file if isinstance(done, Deployed) else f"{done.file} in the store, change {done.number}"
     click.echo(f"{plan.dag_id}: {done.what} {place}")
     click.echo(f"plan {plan.digest[:11]} and code are in {shown}; Airflow must name the same")
+
+
+def check_dag_file(plan: Plan, template_dir: str | None, quiet: bool) -> None:
+    """Have Airflow load the DAG file of a plan.
+
+    Raises
+    ------
+    DeployError
+        With everything that Airflow does not take.
+    """
+    templates = None if template_dir is None else Path(template_dir)
+    if templates is not None:
+        check_templates(templates)
+    count = check_dag(plan, render(plan, templates=templates), file_name(plan.dag_id))
+    if not quiet:
+        click.echo(f"{plan.dag_id}: Airflow loads the DAG file, with {count} tasks.")
+
+
+def warn_if_stale(plan: Plan, settings: Settings) -> None:
+    """Say so when what is deployed of a DAG is another plan than the flow's file gives now."""
+    found = Deployments.open(settings)
+    file = found.current().of_dag(plan.dag_id)
+    plans = [file.plan] if file is not None else []
+    plans += [note.plan for note in found.folders(plan.dag_id)]
+    if plans and plan.digest not in plans:
+        click.echo(
+            f"warning: the flow has changed since it was deployed: the run gets the plan {plans[0][:11]}, not "
+            f"{plan.digest[:11]}; `airloom diff` says what is other, `airloom deploy` brings it",
+            err=True,
+        )
 
 
 def _settings(datastore_root: str | None) -> Settings:

@@ -113,9 +113,17 @@ def flow_group(source: FlowFile) -> click.Group:
 
 def _check(source: FlowFile) -> click.Command:
     @click.command("check", help="Say what is wrong with the flow, without running it.")
+    @click.option("--dag", is_flag=True, help="Have Airflow load the DAG file, too; no database is needed.")
+    @click.option("--template-dir", metavar="FOLDER", help="With --dag: templates of the DAG file.")
     @click.pass_obj
-    def check(options: Options) -> None:
+    def check(options: Options, dag: bool, template_dir: str | None) -> None:
         plan = options.compile(source).plan
+        if template_dir is not None and not dag:
+            raise click.UsageError("--template-dir is for --dag.")
+        if dag:
+            from airloom.cli.deployments import check_dag_file
+
+            check_dag_file(plan, template_dir, options.quiet)
         if not options.quiet:
             for text in rounded_sizes(plan):
                 click.echo(f"size of {text}")
@@ -293,11 +301,13 @@ def _trigger(source: FlowFile) -> click.Command:
         **values: str | None,
     ) -> int:
         from airloom.airflow_api import AirflowApi
+        from airloom.cli.deployments import warn_if_stale
 
         options: Options = click.get_current_context().obj
         compiled = options.compile(source)
         parameters = given(compiled, source.finished, values, os.environ, params_file)
         plan, api = compiled.plan, AirflowApi(airflow_url.rstrip("/"), airflow_user, airflow_password)
+        warn_if_stale(plan, options.settings)
         run_id = api.trigger(plan.dag_id, as_conf(parameters))
         click.echo(f"triggered {plan.dag_id}: {plan.flow}/{plan.run_in_airflow(run_id)}")
         if not wait_for_end:
