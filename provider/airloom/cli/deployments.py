@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -14,7 +15,7 @@ from airloom.compiler.planner import Compiled
 from airloom.deploy import Deployed, Stored, file_name
 from airloom.deploys.checking import check_dag
 from airloom.deploys.folders import DagFile, dag_files
-from airloom.errors import DeployError, NotFound
+from airloom.errors import DeployError, NotFound, StoreError
 from airloom.names import did_you_mean
 from airloom.plan import Plan
 from airloom.settings import Settings
@@ -149,14 +150,17 @@ def check_dag_file(plan: Plan, template_dir: str | None, quiet: bool) -> None:
 
 def warn_if_stale(plan: Plan, settings: Settings) -> None:
     """Say so when what is deployed of a DAG is another plan than the flow's file gives now."""
-    found = Deployments.open(settings)
-    file = found.current().of_dag(plan.dag_id)
-    plans = [file.plan] if file is not None else []
-    plans += [note.plan for note in found.folders(plan.dag_id)]
+    plans: list[str] = []
+    # Airflow may be asked from where its store cannot be.
+    with suppress(StoreError):
+        found = Deployments.open(settings)
+        file = found.current().of_dag(plan.dag_id)
+        plans += [file.plan] if file is not None else []
+        plans += [note.plan for note in found.folders(plan.dag_id)]
     if plans and plan.digest not in plans:
         click.echo(
-            f"warning: the flow has changed since it was deployed: the run gets the plan {plans[0][:11]}, not "
-            f"{plan.digest[:11]}; `airloom diff` says what is other, `airloom deploy` brings it",
+            f"warning: the flow has changed since it was deployed: the run gets the plan {plans[0][:11]}, "
+            f"not {plan.digest[:11]}; `airloom diff` says what is other, `airloom deploy` brings it",
             err=True,
         )
 

@@ -8,38 +8,45 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from airflow.exceptions import SerializationError
 
 
 def load(file: Path) -> dict[str, Any]:
     """Load a DAG file, and put its DAGs into the form that Airflow keeps them in."""
-    try:
-        from airflow.dag_processing.dagbag import DagBag
-    except ImportError:  # Airflow 3.1
-        from airflow.models.dagbag import DagBag
-    from airflow.serialization import serialized_objects
+    # Airflow 3.1 has both under other names.
+    name = "airflow.dag_processing.dagbag"
+    bags: Any = import_module(name if find_spec(name) else "airflow.models.dagbag")
+    bag = bags.DagBag(dag_folder=file, safe_mode=False)
+    errors = [str(trace).strip() for trace in bag.import_errors.values()]
+    dags = {}
+    for dag_id, dag in bag.dags.items():
+        dags[str(dag_id)] = sorted(map(str, dag.task_ids))
+        errors += _problems(dag)
+    return {"errors": errors, "dags": dags}
+
+
+def _problems(dag: Any) -> Iterator[str]:
     from jsonschema.exceptions import SchemaError
     from jsonschema.validators import validator_for
 
-    # Airflow 3.1 has another name for it.
-    serialize = getattr(serialized_objects, "DagSerialization", None) or serialized_objects.SerializedDAG
-    bag = DagBag(dag_folder=file, safe_mode=False)
-    errors = [str(trace).strip() for trace in bag.import_errors.values()]
-    dags: dict[str, list[str]] = {}
-    for name, dag in bag.dags.items():
-        dags[str(name)] = sorted(map(str, dag.task_ids))
-        for param, value in dag.params.items():
-            schema = getattr(dag.params.get_param(param), "schema", None) or {}
-            try:
-                validator_for(schema).check_schema(schema)
-            except SchemaError as error:
-                errors.append(f"the schema of the parameter {param!r} ({value!r}) is none: {error.message}")
+    for name in dag.params:
+        schema = getattr(dag.params.get_param(name), "schema", None) or {}
         try:
-            serialize.to_dict(dag)
-        except Exception as error:  # noqa: BLE001 - whatever Airflow cannot keep is a finding
-            errors.append(f"Airflow cannot serialize the DAG {name!r}: {error}")
-    return {"errors": errors, "dags": dags}
+            validator_for(schema).check_schema(schema)
+        except SchemaError as error:
+            yield f"the parameter {name!r} has no JSON Schema: {error.message}"
+    forms: Any = import_module("airflow.serialization.serialized_objects")
+    form = getattr(forms, "DagSerialization", None) or forms.SerializedDAG
+    try:
+        form.to_dict(dag)
+    except (SerializationError, TypeError, ValueError) as error:
+        yield f"Airflow cannot keep the DAG {dag.dag_id!r}: {error}"
 
 
 if __name__ == "__main__":
