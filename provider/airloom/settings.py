@@ -72,7 +72,7 @@ class Settings:
         "apply", "apply: memory='auto' and growths of former runs count; suggest: they are only noted"
     )
     prices: str = _setting(
-        "", "JSON file with what vCPU and memory cost, for airloom sizes; AWS's when empty"
+        "", "JSON file with what vCPU and memory cost, for airloom sizes; a table for comparing when empty"
     )
     batch_queue: str = _setting("", "job queue of AWS Batch, for @batch without queue=")
     batch_spot_queue: str = _setting("", "job queue on spot instances that is tried first; none when empty")

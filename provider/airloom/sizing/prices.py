@@ -1,13 +1,16 @@
 """What an attempt of a size costs, by a table that anyone can replace.
 
-The table of this file is Linux on x86 in us-east-1, on demand, without discounts, read in November 2026:
+The table of this file is Linux on x86 in us-east-1, on demand, without discounts. AWS's own price pages
+could not be read for it; the figures are those that others copied from there:
 
-- Fargate: $0.04048 an hour for a vCPU, $0.004445 for a GiB of memory, a minute at least
-  (aws.amazon.com/fargate/pricing).
-- EC2: m5.large, 2 vCPU and 8 GiB for $0.096 an hour (aws.amazon.com/ec2/pricing/on-demand), divided
-  between vCPU and GiB in the proportion of Fargate. What stands idle on an instance is not in it.
+- Fargate: $0.04048 an hour for a vCPU, $0.004445 for a GB of memory, a minute at least
+  (wring.co/blog/aws-fargate-pricing-guide, March 2026; the same in www.vantage.sh/blog/fargate-pricing).
+- EC2: an estimate. m5.large, 2 vCPU and 8 GiB, was $0.096 an hour in AWS's list of 21 July 2019
+  (copied in gist.github.com/turtlemonvh/3465e7d295403c61181590e95e5a620d); it is divided between vCPU and
+  GiB in the proportion of Fargate. Other instances cost otherwise, and what stands idle is not in it.
 
-It is for comparing sizes, not for checking a bill.
+It is for comparing sizes, not for checking a bill: whoever pays puts the prices of their own region and
+contract into the file that the setting ``prices`` names.
 
 >>> round(cost(Size(cpu=2, memory_mib=4096), 3600, "FARGATE"), 5)
 0.09874
@@ -39,7 +42,7 @@ class Prices:
     """A price table."""
 
     currency: str = "USD"
-    source: str = "AWS, us-east-1, Linux on x86, on demand; November 2026"
+    source: str = "us-east-1, Linux on x86, on demand: Fargate of March 2026, EC2 estimated by m5.large"
     fargate: Rate = field(default_factory=lambda: Rate(0.04048, 0.004445, 60.0))
     ec2: Rate = field(default_factory=lambda: Rate(0.033351, 0.003662, 0.0))
 
