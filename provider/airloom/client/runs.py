@@ -114,6 +114,8 @@ class Run(ClientObject, Container[Step]):
     @property
     def end_task(self) -> Task | None:
         """Task of the end step; None when it has not begun."""
+        if not self.plan.end:  # of a DAG that was not at hand when the run was recorded
+            return None
         end = self._child(self.plan.end)
         task = end._child("0")
         return task if task._exists() else None

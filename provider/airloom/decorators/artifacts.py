@@ -16,7 +16,7 @@ from airflow.sdk.definitions.xcom_arg import PlainXComArg
 
 from airloom.errors import FlowError
 from airloom.names import did_you_mean
-from airloom.operators.references import is_reference, items, resolve, unloaded
+from airloom.operators.references import datastore, items, note, resolve, unloaded, whole_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -117,8 +117,9 @@ class ArtifactsOperator(DecoratedOperator, PythonOperator):
 
         size = None if self.size is None else Size(**self.size)  # type: ignore[arg-type]
         try:
-            recording = Recording(context, inspect.getsourcefile(self.python_callable), size)
-            value, saved = recording.run(lambda: self._call(context), self._named)
+            code = getattr(inspect.unwrap(self.python_callable), "__code__", None)
+            recording = Recording(context, getattr(code, "co_filename", None), size)
+            value, saved = recording.run(lambda: self._call(context), self.named)
         except AirloomError as error:
             translate(error)
         return self._answer(context, value, saved)
@@ -132,16 +133,17 @@ class ArtifactsOperator(DecoratedOperator, PythonOperator):
         return super().execute(context)
 
     def _argument(self, parameter: inspect.Parameter, value: Any) -> Any:
-        if is_reference(value) and "item" not in value and "DataArtifact" in str(parameter.annotation):
-            from airloom.client import DataArtifact
-            from airloom.operators.references import datastore, note
+        whole = whole_of(value) if "DataArtifact" in str(parameter.annotation) else None
+        if whole is not None:
+            from airloom.client import Task
 
-            note(value)
-            store = datastore()
-            return DataArtifact(value["pathspec"], value["attempt"], datastore=store, _namespace_check=False)
+            note(whole)
+            task, _, name = str(whole["pathspec"]).rpartition("/")
+            saved = Task(task, whole["attempt"], datastore=datastore(), _namespace_check=False)
+            return saved[name]
         return resolve(value)
 
-    def _named(self, value: Any) -> Mapping[str, object]:
+    def named(self, value: Any) -> Mapping[str, object]:
         """Give the artifacts by name that a returned value stands for."""
         if not self.multiple_outputs:
             return {} if value is None else {RETURN: value}

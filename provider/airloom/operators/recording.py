@@ -17,6 +17,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+# Airflow 3.1 has these exceptions elsewhere; this module knows where.
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+
 from airloom.errors import AlreadyExists, NotFound
 from airloom.failures import of_exception
 from airloom.flow.caught import CaughtException
@@ -95,7 +98,7 @@ class _Pushed:
     artifacts: dict[str, ArtifactRecord] = field(default_factory=dict)
 
 
-_running: dict[TaskKey, dict[str, ArtifactRecord]] = {}
+_running: dict[TaskKey, tuple[int, dict[str, ArtifactRecord]]] = {}
 _pushed: dict[TaskKey, _Pushed] = {}
 _begun: dict[tuple[str, str, str], RunRecord] = {}
 _kept_whole: set[str] = set()
@@ -171,7 +174,8 @@ class Recording:
             When an artifact cannot be saved, or the datastore does not answer.
         """
         meter = Meter()
-        pushed = _running[self.key] = {}
+        pushed: dict[str, ArtifactRecord] = {}
+        _running[self.key] = self.attempt, pushed
         try:
             with captured() as log, variables({variable("datastore_root"): self.datastore.root}):
                 try:
@@ -202,7 +206,7 @@ class Recording:
     def _fail(self, error: BaseException, usage: Usage, pushed: dict[str, ArtifactRecord]) -> None:
         caught = CaughtException.of(error)
         ti = self._context["ti"]
-        last = ti.try_number > ti.max_tries
+        last = ti.try_number > ti.max_tries or isinstance(error, AirflowFailException)
         self.datastore.fail(
             self.key,
             self.attempt,
@@ -217,7 +221,7 @@ class Recording:
                 size=self.size,
             ),
         )
-        if last and isinstance(error, Exception) and type(error).__name__ != "AirflowSkipException":
+        if last and not isinstance(error, AirflowSkipException):
             self.datastore.end_run(self.key.flow, self.key.run, False)
 
 
@@ -240,8 +244,8 @@ def push(name: TaskName, artifact: str, value: object) -> dict[str, Json]:
     record_run(datastore, name, context)
     saved = datastore.save_artifacts({artifact: value})
     if key in _running:
-        _running[key].update(saved)
-        attempt = datastore.attempts(key)[-1]
+        attempt, artifacts = _running[key]
+        artifacts.update(saved)
         return references.reference(key, attempt, artifact, saved[artifact])
     try_number = int(os.environ.get(_TRY) or 0) if context is None else int(context["ti"].try_number)
     former = _pushed.get(key)

@@ -59,6 +59,18 @@ def is_reference(value: object) -> bool:
     return type(value) is dict and value.get(MARK) == 1
 
 
+def whole_of(value: Any) -> dict[str, Any] | None:
+    """Give the reference to the artifact that a value is, or all items of; None for other values."""
+    if is_reference(value):
+        return None if "item" in value else dict(value)
+    inside = list(value.values()) if type(value) is dict else value
+    if type(inside) is not list or not inside:
+        return None
+    if not all(is_reference(one) and "item" in one for one in inside):
+        return None
+    return {name: said for name, said in inside[0].items() if name != "item"}
+
+
 def are_references(value: object) -> bool:
     """Say whether a value is a reference, or a list or dict of nothing else."""
     if is_reference(value):
@@ -71,8 +83,7 @@ def are_references(value: object) -> bool:
 def resolve(value: Any) -> Any:
     """Put values in the place of references, also in lists, tuples and dicts.
 
-    A list of items, and what a mapped task has pushed, become a sequence whose values are
-    loaded when they are asked for.
+    What a mapped task has pushed becomes a sequence whose values are loaded when they are asked for.
 
     Raises
     ------
@@ -85,15 +96,19 @@ def resolve(value: Any) -> Any:
     if kind is dict:
         if value.get(MARK) == 1:
             return load(value)
-        found = {name: resolve(item) for name, item in value.items()}
+        whole: dict[str, Any] = {}  # items of one dict or list: it is loaded once
+        found = {name: _resolved(item, whole) for name, item in value.items()}
         return found if any(found[name] is not value[name] for name in value) else value
     if kind is list or kind is tuple:
-        if value and all(map(is_reference, value)) and "item" in value[0]:
-            return LazyValues(value)
-        inside = [resolve(item) for item in value]
+        whole = {}
+        inside = [_resolved(item, whole) for item in value]
         return kind(inside) if any(new is not old for new, old in zip(inside, value, strict=True)) else value
     # What Airflow gives for a mapped task: importing its class here would cost each DAG file.
     return LazyValues(value) if kind.__name__ == "LazyXComSequence" else value
+
+
+def _resolved(item: Any, whole: dict[str, Any]) -> Any:
+    return load(item, whole) if is_reference(item) else resolve(item)
 
 
 def load(found: dict[str, Any], whole: dict[str, Any] | None = None) -> Any:
@@ -163,7 +178,6 @@ class LazyValues(Sequence[Any]):
 
     def __init__(self, inner: Sequence[Any]) -> None:
         self._inner = inner
-        self._whole: dict[str, Any] = {}
 
     def __len__(self) -> int:
         return len(self._inner)
@@ -171,13 +185,13 @@ class LazyValues(Sequence[Any]):
     def __getitem__(self, index: Any) -> Any:
         with unloaded():
             found = self._inner[index]
-        return [self._value(item) for item in found] if isinstance(index, slice) else self._value(found)
+        return [resolve(item) for item in found] if isinstance(index, slice) else resolve(found)
 
     def __iter__(self) -> Iterator[Any]:
         # Of what a mapped task has pushed, all references with one request instead of one each.
         with unloaded():
             found = self._inner[:]
-        return map(self._value, found)
+        return map(resolve, found)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, (list, tuple, LazyValues)) and list(self) == list(other)
@@ -186,9 +200,6 @@ class LazyValues(Sequence[Any]):
 
     def __repr__(self) -> str:
         return f"LazyValues({self._inner!r})"
-
-    def _value(self, item: Any) -> Any:
-        return load(item, self._whole) if is_reference(item) else resolve(item)
 
 
 @contextmanager
