@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from airloom.compiler.dagfile import check_templates, render
+from airloom.compiler.dagfile import check_templates, group_function, render, render_group
 from airloom.compiler.planner import Compiled
 from airloom.compiler.seals import Seal, read_seal
 from airloom.deploys.folders import check_folder, taken_by, write
+from airloom.deploys.jobs import prepare_jobs
 from airloom.errors import DeployError
 from airloom.plan import Plan
-from airloom.runtime.carried import ensure, root_inside
 from airloom.settings import Settings
 from airloom.store.datastore import Datastore
 from airloom.store.deployments import DeployedFile, Deployments
@@ -85,7 +85,7 @@ def deploy(
             mend="remove that file, or rename the flow; --force deploys all the same.",
         )
     datastore = Datastore.open(settings)
-    _prepare_jobs(compiled, settings, datastore)
+    open_settings = prepare_jobs(compiled, settings, datastore)
     save(compiled, datastore)
     deployments = Deployments.open(settings)
     warnings = _told_twice(deployments, plan, file)
@@ -93,7 +93,54 @@ def deploy(
         write(file, text)
     _note(deployments, plan, file, changed=before != text)
     what: What = "wrote" if before is None else "left unchanged" if before == text else "changed"
-    return Deployed(file, what, tuple(warnings))
+    return Deployed(file, what, (*open_settings, *warnings))
+
+
+def deploy_group(
+    compiled: Compiled,
+    settings: Settings,
+    folder: Path,
+    *,
+    templates: Path | None = None,
+    force: bool = False,
+) -> Deployed:
+    """Deploy a compiled flow as a module whose function places it into hand-written DAGs.
+
+    Parameters
+    ----------
+    folder
+        Where those DAGs can import it from, as the DAG folder.
+    templates, force
+        As for `deploy`.
+
+    Raises
+    ------
+    DeployError
+        When the folder is missing or cannot be written, or holds a file that is not to be replaced.
+    FlowError
+        When Airflow cannot run the flow. Nothing is written in all these cases.
+    """
+    if templates is not None:
+        check_templates(templates, "task_group.py.j2")
+    plan = compiled.plan
+    text, file = render_group(plan, templates=templates), folder / group_file_name(plan)
+    check_folder(folder)
+    before = _existing(file, plan)
+    if before is not None:
+        _refuse_other(_seal_of(before, file), plan, str(file), force=force)
+    datastore = Datastore.open(settings)
+    open_settings = prepare_jobs(compiled, settings, datastore)
+    save(compiled, datastore)
+    if before != text:
+        write(file, text)
+    what: What = "wrote" if before is None else "left unchanged" if before == text else "changed"
+    return Deployed(file, what, tuple(open_settings))
+
+
+def group_file_name(plan: Plan) -> str:
+    """Name of a task group's module: another than that of the flow's own, which it must not hide."""
+    project = f"{plan.project.name}_{plan.project.branch}_".replace(".", "_") if plan.project else ""
+    return f"{project}{group_function(plan)}_group.py"
 
 
 def deploy_to_store(
@@ -124,7 +171,7 @@ def deploy_to_store(
         own = Seal(before.dag_id, before.flow, before.module, before.plan)
         _refuse_other(own, plan, f"{deployments.root}, {name}", force=force and before.dag_id == plan.dag_id)
     datastore = Datastore.open(settings)
-    _prepare_jobs(compiled, settings, datastore)
+    open_settings = prepare_jobs(compiled, settings, datastore)
     save(compiled, datastore)
     project = plan.project
     file = DeployedFile(
@@ -147,7 +194,7 @@ def deploy_to_store(
     ]
     number = record.number if record else deployments.last_change(plan.dag_id).number
     what: What = "left unchanged" if record is None else "wrote" if before is None else "changed"
-    return Stored(name, what, number, tuple(warnings))
+    return Stored(name, what, number, (*open_settings, *warnings))
 
 
 def file_name(dag_id: str) -> str:
@@ -167,21 +214,6 @@ def _render(plan: Plan, templates: Path | None) -> str:
     if templates is not None:
         check_templates(templates)
     return render(plan, templates=templates)
-
-
-def _prepare_jobs(compiled: Compiled, settings: Settings, datastore: Datastore) -> None:
-    """Put what containers need into the store, where the flow has steps that run in containers.
-
-    Raises
-    ------
-    DeployError
-        When a container would not see the store, or what it needs cannot be had.
-    """
-    steps = [step for step in compiled.plan.steps if step.target in ("batch", "ecs")]
-    for step in steps:
-        root_inside(step, datastore.root)
-    if steps:
-        ensure(datastore, settings)
 
 
 def _existing(file: Path, plan: Plan) -> str | None:

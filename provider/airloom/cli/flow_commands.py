@@ -238,25 +238,34 @@ def _deploy(source: FlowFile) -> click.Command:
     @click.command("deploy", help="Compile the flow into a DAG file and put it where Airflow finds it.")
     @click.option("--dags-folder", metavar="FOLDER", help="Airflow's DAG folder.")
     @click.option("--to-store", is_flag=True, help="Into the datastore, whose DAG files a bundle serves.")
+    @click.option("--as-task-group", is_flag=True, help="A function that places the flow into DAGs of yours.")
     @click.option("--template-dir", metavar="FOLDER", help="Templates that extend or replace Airloom's.")
     @click.option("--force", is_flag=True, help="Replace a DAG file that was edited, or of another flow.")
     @click.pass_obj
     def deploy(
-        options: Options, dags_folder: str | None, to_store: bool, template_dir: str | None, force: bool
+        options: Options,
+        dags_folder: str | None,
+        to_store: bool,
+        as_task_group: bool,
+        template_dir: str | None,
+        force: bool,
     ) -> None:
         from airloom.cli.deployments import tell_deployed
         from airloom.deploy import deploy as put
-        from airloom.deploy import deploy_to_store
+        from airloom.deploy import deploy_group, deploy_to_store
 
         if (dags_folder is None) is not to_store:
             raise click.UsageError("give either --dags-folder FOLDER or --to-store.")
+        if as_task_group and to_store:
+            raise click.UsageError("--as-task-group goes into a folder, beside the DAGs that import it.")
         compiled, found = options.compile(source), options.settings
         templates = None if template_dir is None else Path(template_dir)
         if dags_folder is None:
             stored = deploy_to_store(compiled, found, templates=templates, force=force)
             tell_deployed(compiled, found, stored, options.quiet)
         else:
-            done = put(compiled, found, Path(dags_folder), templates=templates, force=force)
+            into = deploy_group if as_task_group else put
+            done = into(compiled, found, Path(dags_folder), templates=templates, force=force)
             tell_deployed(compiled, found, done, options.quiet)
 
     return deploy

@@ -5,6 +5,8 @@ The templates get the plan, its layout (`compiler.layout`) and Airflow's params 
 
 from __future__ import annotations
 
+import keyword
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,9 @@ from airloom.plan import ParameterPlan, Plan, StepPlan
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+_SHORT = 60
+"""Signs of a text that is shown as an argument's default."""
 
 
 def render(plan: Plan, *, templates: Path | None = None) -> str:
@@ -36,26 +41,72 @@ def render(plan: Plan, *, templates: Path | None = None) -> str:
     DeployError
         When a template of the folder cannot be rendered, or what it gives is not Python.
     """
+    refuse(plan)
+    params = [_param(parameter, alone=bool(plan.triggers)) for parameter in plan.parameters]
+    text = _rendered(
+        "dag.py.j2", templates, plan=plan, finished=FINISHED, layout=lay_out(plan), params=params
+    )
+    return seal(_python(text, templates), plan)
+
+
+def render_group(plan: Plan, *, templates: Path | None = None) -> str:
+    """Text of the module whose function places the flow into other DAGs, as a task group.
+
+    Parameters
+    ----------
+    templates
+        As for `render`; the template's name is ``task_group.py.j2``.
+
+    Raises
+    ------
+    FlowError, DeployError
+        As `render`; the flow's own schedule does not matter here.
+    """
+    for step in plan.steps:
+        _refuse_target(plan, step)
+    layout = lay_out(plan, group=True)
+    arguments = [(name, _default(parameter), parameter) for name, parameter in layout.arguments]
+    function = group_function(plan)
+    text = _rendered(
+        "task_group.py.j2", templates, plan=plan, function=function, layout=layout, arguments=arguments
+    )
+    return seal(_python(text, templates), plan, group=True)
+
+
+def group_function(plan: Plan) -> str:
+    """Name of the function that places a flow into other DAGs: ``train_flow`` for ``TrainFlow``."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", plan.flow)
+    name = words.replace(".", "_").lower()
+    return f"{name}_" if keyword.iskeyword(name) else name
+
+
+def _default(parameter: ParameterPlan) -> str:
+    """Python text of an argument's default; empty for one that has to be given.
+
+    What is long, or what Airflow would take for a template, stays in the plan: None stands for it.
+    """
+    if parameter.required and parameter.default is None and parameter.digest is None:
+        return ""
+    default = parameter.default
+    plain = isinstance(default, (bool, int, float, str)) and parameter.type != "file"
+    if not plain or (isinstance(default, str) and ("{" in default or len(default) > _SHORT)):
+        return "None"
+    return python(default)
+
+
+def _rendered(name: str, templates: Path | None, **values: object) -> str:
     from jinja2 import TemplateError
 
     # Beside Jinja's own errors: what the expressions of a template can raise.
     problems = (TemplateError, ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
-    refuse(plan)
     try:
-        template = _environment(templates).get_template("dag.py.j2")
-        text = template.render(
-            plan=plan,
-            finished=FINISHED,
-            layout=lay_out(plan),
-            params=[_param(parameter, alone=bool(plan.triggers)) for parameter in plan.parameters],
-        )
+        return _environment(templates).get_template(name).render(**values)
     except problems as error:
         raise DeployError(
             f"the DAG file cannot be rendered: {_told(error)}",
             where=str(templates or "airloom.dag_templates"),
             mend="mend the template.",
         ) from error
-    return seal(_python(text, templates), plan)
 
 
 def _told(error: Exception) -> str:
@@ -201,8 +252,8 @@ def _param(parameter: ParameterPlan, *, alone: bool) -> tuple[str, str]:
     return parameter.name, f"Param({', '.join(arguments)})"
 
 
-def check_templates(folder: Path) -> None:
-    """Refuse a template folder without a ``dag.py.j2``.
+def check_templates(folder: Path, name: str = "dag.py.j2") -> None:
+    """Refuse a template folder without the template that is to be rendered.
 
     Raises
     ------
@@ -210,9 +261,9 @@ def check_templates(folder: Path) -> None:
         When it has none.
     """
     names = sorted(path.name for path in folder.glob("*.j2")) if folder.is_dir() else []
-    if "dag.py.j2" not in names:
+    if name not in names:
         raise DeployError(
-            f"the template folder {str(folder)!r} has no dag.py.j2",
+            f"the template folder {str(folder)!r} has no {name}",
             where=str(folder),
-            mend=f"write one that extends 'airloom/dag.py.j2'; {did_you_mean('dag.py.j2', names)}",
+            mend=f"write one that extends 'airloom/{name}'; {did_you_mean(name, names)}",
         )

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from airloom.codec import Json
 from airloom.compiler.literals import python
 from airloom.flow.flow_decorators import FINISHED
-from airloom.plan import Plan, StepPlan
+from airloom.plan import ParameterPlan, Plan, StepPlan
 from airloom.sizing.recovery import retries
 
 _TAKEN = {"dag", "DAG", "Param", "StepOperator", "IndicesOperator", "datetime", "timedelta", "task_group"}
@@ -22,6 +22,7 @@ _TAKEN |= {"Asset", "ExitHookOperator", "ZoneInfo", "index", "PLAN"}
 _OF_BOTH = ("AssetOrTimeSchedule", "CronTriggerTimetable")
 _TAKEN |= {*_OF_BOTH}
 _TAKEN |= {"BatchStepOperator", "EcsStepOperator"}
+_OF_GROUP = {"FlowTaskGroup", "group", "group_id", "default_args", "parameters"}
 _STEPS = "airloom.operators.step"
 _JOBS = {"BatchStepOperator": "airloom.operators.batch", "EcsStepOperator": "airloom.operators.ecs"}
 _OF_TARGET = {"batch": "BatchStepOperator", "ecs": "EcsStepOperator"}
@@ -72,11 +73,16 @@ class Layout:
     units: list[Unit]
     edges: list[str]
     imports: list[str]
+    arguments: list[tuple[str, ParameterPlan]] = field(default_factory=list)
 
 
-def lay_out(plan: Plan) -> Layout:
-    """Cut a plan into the units of its DAG."""
-    names = _Names(plan)
+def lay_out(plan: Plan, *, group: bool = False) -> Layout:
+    """Cut a plan into the units of its DAG, or with ``group`` of a task group.
+
+    ``arguments`` are those of a task group's function: the name that Python allows, and the parameter.
+    """
+    names = _Names(plan, _OF_GROUP if group else set())
+    arguments = [(names.fresh(parameter.attribute), parameter) for parameter in plan.parameters if group]
     segments = _segments(plan)
     units: list[Unit] = []
     unit_of: dict[str, str] = {}
@@ -96,7 +102,12 @@ def lay_out(plan: Plan) -> Layout:
         # A teardown: it runs whatever happened before, and does not make a failed run a success.
         units.append(Unit(name, [Call(name, "ExitHookOperator", name, ())], ending=".as_teardown()"))
         edges.append((unit_of[plan.end], [name]))
-    return Layout(units, _chains(edges), _imports(plan, units))
+    if arguments:
+        (first,) = units[0].calls
+        given = ("flow_parameters", "parameters")
+        units[0].calls = [replace(first, arguments=(given, *first.arguments))]
+    imports = _imports_of_group(units) if group else _imports(plan, units)
+    return Layout(units, _chains(edges), imports, arguments)
 
 
 Region = tuple[str, ...]
@@ -131,8 +142,8 @@ def _is_foreach(plan: Plan, name: str) -> bool:
 class _Names:
     """Python names for steps and groups: those of the flow wherever Python allows it."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._used = set(_TAKEN)
+    def __init__(self, plan: Plan, taken: set[str]) -> None:
+        self._used = _TAKEN | taken
         self.step = {step.name: self.fresh(step.name) for step in plan.steps}
         self.ids = {step.name for step in plan.steps}
 
@@ -372,6 +383,21 @@ def _imports(plan: Plan, units: Iterable[Unit]) -> list[str]:
         *(f"from {_JOBS[name]} import {name}" for name in sorted(operators & {*_JOBS})),
         *([f"from {_STEPS} import {', '.join(here)}"] if here else []),
         *([f"from {_TIMETABLES} import {', '.join(_OF_BOTH)}"] if plan.schedule and plan.triggers else []),
+    ]
+
+
+def _imports_of_group(units: Iterable[Unit]) -> list[str]:
+    calls = [call for unit in units for call in unit.calls]
+    operators = {call.operator for call in calls}
+    sdk = ["Asset", *(["task_group"] if any(unit.is_group for unit in units) else [])]
+    here = sorted(operators - {*_JOBS})
+    return [
+        *(["from datetime import timedelta", ""] if _uses_timedelta(calls) else []),
+        f"from airflow.sdk import {', '.join(sdk)}",
+        "",
+        *(f"from {_JOBS[name]} import {name}" for name in sorted(operators & {*_JOBS})),
+        "from airloom.operators.groups import FlowTaskGroup",
+        *([f"from {_STEPS} import {', '.join(here)}"] if here else []),
     ]
 
 

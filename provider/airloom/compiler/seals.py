@@ -19,6 +19,9 @@ from urllib.parse import quote, unquote
 from airloom.digests import digest_of
 from airloom.plan import Plan
 
+GROUP = "/group"
+"""Behind the DAG id in the seal of a task group's module, which has no DAG of its own."""
+
 _SIGN = "# airloom: "
 _LAST = re.compile(rf"{_SIGN}text=(b3:[0-9a-f]{{64}})\n*\Z")
 _FACTS = re.compile(rf"^{_SIGN}dag=(\S+) flow=(\S+) module=(\S+) plan=(\S+)$", re.MULTILINE)
@@ -37,12 +40,18 @@ class Seal:
 
     def is_of(self, plan: Plan) -> bool:
         """Whether the file is that of the same flow: class, file and DAG id."""
-        return (self.dag_id, self.flow, self.module) == (plan.dag_id, plan.flow, plan.module)
+        own = (self.dag_id.removesuffix(GROUP), self.flow, self.module)
+        return own == (plan.dag_id, plan.flow, plan.module)
 
 
-def seal(text: str, plan: Plan) -> str:
-    """Close the text of a DAG file: the same text gives the same bytes."""
-    facts = {"dag": plan.dag_id, "flow": plan.flow, "module": plan.module, "plan": plan.digest}
+def seal(text: str, plan: Plan, *, group: bool = False) -> str:
+    """Close the text of a DAG file, or of the module of a task group: the same text gives the same bytes."""
+    facts = {
+        "dag": plan.dag_id + GROUP if group else plan.dag_id,
+        "flow": plan.flow,
+        "module": plan.module,
+        "plan": plan.digest,
+    }
     said = " ".join(f"{name}={quote(value, safe=':')}" for name, value in facts.items())
     body = f"{text.rstrip()}\n\n{_SIGN}{said}\n"
     return f"{body}{_SIGN}text={digest_of([body.encode('utf-8')])}\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -12,7 +13,7 @@ from airloom.errors import AirloomError
 from airloom.provider_info import CONNECTION_FIELDS, CONNECTION_TYPE, HIDDEN_FIELDS, LABELS, PLACEHOLDERS
 
 if TYPE_CHECKING:
-    from airloom.client import Run
+    from airloom.client import DataArtifact, Run
     from airloom.settings import Settings
     from airloom.store.datastore import Datastore
 
@@ -96,6 +97,24 @@ class DatastoreHook(BaseHook):
         from airloom.client import Run
 
         return Run(pathspec, datastore=self.get_conn(), _namespace_check=False)
+
+    def get_artifact(self, which: str | Mapping[str, Any]) -> DataArtifact:
+        """Read one artifact: its ``data`` is the value.
+
+        Parameters
+        ----------
+        which
+            ``Flow/run/step/task/name``, or a reference to an artifact that another task has returned.
+
+        Raises
+        ------
+        NotFound
+            When the datastore has no such artifact.
+        """
+        from airloom.client import DataArtifact
+
+        pathspec = which if isinstance(which, str) else str(which["pathspec"])
+        return DataArtifact(pathspec, datastore=self.get_conn(), _namespace_check=False)
 
     def test_connection(self) -> tuple[bool, str]:
         """Write an object, read it and delete it; for Airflow's button Test."""

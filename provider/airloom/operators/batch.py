@@ -18,6 +18,7 @@ from airloom.operators.job import FIELDS, JobStep
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airloom.codec import Json
     from airloom.failures import Failure
     from airloom.operators.submissions import Submission
     from airloom.plan import StepPlan
@@ -33,7 +34,7 @@ class BatchStepOperator(JobStep, BatchOperator):
 
     Parameters
     ----------
-    flow, plan, step, index
+    flow, plan, step, index, flow_group, flow_parameters, flow_outputs
         As for `StepOperator`.
     job_queue
         Name or ARN of the queue.
@@ -80,6 +81,9 @@ class BatchStepOperator(JobStep, BatchOperator):
         cpu: float | None = None,
         memory_mib: int | None = None,
         gpu: int | None = None,
+        flow_group: str | None = None,
+        flow_parameters: Mapping[str, Json] | None = None,
+        flow_outputs: Sequence[str] = (),
         timeout: Any = None,
         poll_interval: int = 15,
         awslogs_enabled: bool = True,
@@ -106,11 +110,14 @@ class BatchStepOperator(JobStep, BatchOperator):
         self.cpu = cpu
         self.memory_mib = memory_mib
         self.gpu = gpu
+        self.flow_group = flow_group
+        self.flow_parameters = flow_parameters
+        self.flow_outputs = flow_outputs
         self.timeout = timeout
 
     def changed(self, step: StepPlan, settings: Settings) -> StepPlan:
         """Fill in what the DAG file and the settings say about the step."""
-        from airloom.operators.places import batch_step
+        from airloom.runtime.places import batch_step
 
         given = {
             "queue": self.job_queue,

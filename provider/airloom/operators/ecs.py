@@ -17,6 +17,7 @@ from airloom.operators.job import FIELDS, JobStep
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airloom.codec import Json
     from airloom.failures import Failure
     from airloom.operators.submissions import Submission
     from airloom.plan import StepPlan
@@ -32,7 +33,7 @@ class EcsStepOperator(JobStep, EcsRunTaskOperator):
 
     Parameters
     ----------
-    flow, plan, step, index
+    flow, plan, step, index, flow_group, flow_parameters, flow_outputs
         As for `StepOperator`.
     cluster
         Name or ARN of the cluster.
@@ -77,6 +78,9 @@ class EcsStepOperator(JobStep, EcsRunTaskOperator):
         cpu: float | None = None,
         memory_mib: int | None = None,
         gpu: int | None = None,
+        flow_group: str | None = None,
+        flow_parameters: Mapping[str, Json] | None = None,
+        flow_outputs: Sequence[str] = (),
         timeout: Any = None,
         poll_interval: int = 15,
         task_definition: str = "",
@@ -101,13 +105,16 @@ class EcsStepOperator(JobStep, EcsRunTaskOperator):
         self.cpu = cpu
         self.memory_mib = memory_mib
         self.gpu = gpu
+        self.flow_group = flow_group
+        self.flow_parameters = flow_parameters
+        self.flow_outputs = flow_outputs
         self.timeout = timeout
         self.poll_interval = poll_interval
 
     def changed(self, step: StepPlan, settings: Settings) -> StepPlan:
         """Fill in what the DAG file and the settings say about the step."""
         from airloom.operators.definitions import CONTAINER, LOG_PREFIX
-        from airloom.operators.places import ecs_step
+        from airloom.runtime.places import ecs_step
 
         given = {
             "cluster": self.cluster,

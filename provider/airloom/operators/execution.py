@@ -7,7 +7,7 @@ import os
 import subprocess
 import threading
 from dataclasses import fields, replace
-from typing import IO, TYPE_CHECKING, NoReturn
+from typing import IO, TYPE_CHECKING, NoReturn, Protocol
 
 # Airflow 3.1 has neither configuration nor these exceptions in its SDK; this module knows where they are.
 from airflow.providers.common.compat.sdk import (
@@ -21,11 +21,11 @@ from airflow.providers.common.compat.sdk import (
 from airloom import settings as settings_of
 from airloom.errors import AirloomError, StepFailed, StepFailedForGood
 from airloom.failures import FailureKind
-from airloom.flow.flow_decorators import FINISHED
 from airloom.names import Indices, pack_indices, task_id, unpack_indices
+from airloom.operators.ends import announce, hand_on
 from airloom.operators.history import History, former, history
 from airloom.operators.labels import name_task
-from airloom.operators.runs import airflow_settings, begin_run
+from airloom.operators.runs import Placed, airflow_settings, begin_run, run_of
 from airloom.runtime.code import load_flow
 from airloom.runtime.command import Command, build
 from airloom.runtime.exit_hooks import call_exit_hooks
@@ -39,6 +39,8 @@ from airloom.store.datastore import Datastore, TaskKey
 from airloom.store.records import ErrorRecord, FailedRecord, Outcome, Usage
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from airflow.sdk import Context
 
     from airloom.codec import Json
@@ -58,17 +60,33 @@ RANGES_A_SLOT = 4
 """Ranges a worker slot for a foreach that is too wide for a mapped task an index."""
 
 
+class Step(Protocol):
+    """What an operator of a step says about it."""
+
+    flow: str
+    plan: str
+    step: str | None
+    flow_group: str | None
+    flow_parameters: Mapping[str, Json] | None
+    flow_outputs: Sequence[str]
+    retries: int | None
+
+
 class Execution:
     """One try of an Airflow task at one step, for the one index or the several that it stands for."""
 
-    def __init__(self, flow: str, digest: str, step: str, context: Context, retries: int) -> None:
+    def __init__(self, operator: Step, context: Context) -> None:
         self.settings = airflow_settings()
         self.datastore = Datastore.open(self.settings)
-        self.plan: Plan = self.datastore.plan(flow, digest)
-        self.step: StepPlan = self.plan.step(step)
-        self.run = self.plan.run_in_airflow(context["dag_run"].run_id)
+        self.plan: Plan = self.datastore.plan(operator.flow, operator.plan)
+        # In a task group the task's id has the group's in front; a step's own name has no dot.
+        name = operator.step or context["ti"].task_id.rpartition(".")[2]
+        self.step: StepPlan = self.plan.step(name)
+        self.group = operator.flow_group or ""
+        self.run = run_of(self.datastore, self.plan, context, self.group)
+        self._operator = operator
         self._context = context
-        self._retries = retries
+        self._retries = operator.retries or 0
         self._flow: type[FlowSpec] | None = None
 
     def execute(self, index: str) -> Json:
@@ -105,7 +123,13 @@ class Execution:
         AirflowSkipException
             When no switch has chosen any of them.
         """
-        begin_run(self.datastore, self.plan, self.settings, self._context)
+        placed = None
+        if self.group:
+            first = self.step.name == self.plan.start
+            if not first and is_left_out(self._context, self.plan, self.group):
+                raise AirflowSkipException(f"the flow {self.plan.flow} is skipped here")
+            placed = Placed(self.group, (self._operator.flow_parameters or {}) if first else None)
+        self.run = begin_run(self.datastore, self.plan, self.settings, self._context, placed).run
         places = unpack_indices(index, self.step.depth - self.is_gang())
         lineage = Lineage(self.datastore, self.plan, self.run)
         if any(step.transition.kind == "switch" for step in self.plan.steps):
@@ -122,26 +146,18 @@ class Execution:
     def ended(self, places: list[Indices], outcomes: list[Outcome]) -> Json:
         """Note what follows from the end of all indices; return what the DAG needs to go on."""
         if self.step.name == self.plan.end:
+            hand_on(self._context, self.datastore, self.key(places[0]), self._operator.flow_outputs)
             self.datastore.end_run(self.plan.flow, self.run, True)
-            self._announce()
+            announce(self._context, self.datastore, self.plan, self.run)
         elif self.generation:
             self._end_again()
         return self._answer(places, outcomes)
 
     def _end_again(self) -> None:
         """Record the end of a run of which only tasks before its end were cleared, with the last of them."""
-        states = _states(self._context)
+        states = _states(self._context, self.group)
         if sum(state not in _SETTLED for state in states) <= 1:  # this task itself
             self.datastore.end_run(self.plan.flow, self.run, not any(state in _BAD for state in states))
-
-    def _announce(self) -> None:
-        """Tell the DAGs that wait for this flow which run has succeeded."""
-        for asset in self._context["task"].outlets:
-            if getattr(asset, "uri", None) == FINISHED + self.plan.dag_id:
-                self._context["outlet_events"][asset].extra = {
-                    "flow": self.plan.flow,
-                    "run": f"{self.plan.flow}/{self.run}",
-                }
 
     def record_failure(self, error: AirloomError) -> None:
         """Record that the run has failed, when no further try is to come.
@@ -388,13 +404,12 @@ def failed_range(failures: list[AirloomError], count: int, request: TaskRequest)
 # -- shared by the operators ---------------------------------------------------------------
 
 
-def list_indices(flow: str, digest: str, split: str, context: Context) -> Json:
+def list_indices(flow: str, digest: str, split: str, context: Context, group: str | None = None) -> Json:
     """Index paths of all tasks of an inner foreach, packed where they are many."""
     datastore = Datastore.open(airflow_settings())
     plan = datastore.plan(flow, digest)
-    return spread(
-        Lineage(datastore, plan, plan.run_in_airflow(context["dag_run"].run_id)).indices(plan.step(split))
-    )
+    run = run_of(datastore, plan, context, group)
+    return spread(Lineage(datastore, plan, run).indices(plan.step(split)))
 
 
 def spread(places: list[Indices]) -> Json:
@@ -406,7 +421,7 @@ def spread(places: list[Indices]) -> Json:
     return list(pack_indices(places, min(limit, RANGES_A_SLOT * slots)))
 
 
-def run_exit_hooks(flow: str, digest: str, context: Context) -> None:
+def run_exit_hooks(flow: str, digest: str, context: Context, group: str | None = None) -> None:
     """Call the flow's functions for a run that has succeeded or failed.
 
     Raises
@@ -419,8 +434,10 @@ def run_exit_hooks(flow: str, digest: str, context: Context) -> None:
     settings = airflow_settings()
     datastore = Datastore.open(settings)
     plan = datastore.plan(flow, digest)
-    successful = not any(state in _BAD for state in _states(context))
-    name = plan.run_in_airflow(context["dag_run"].run_id)
+    if group and is_left_out(context, plan, group):
+        raise AirflowSkipException(f"the flow {plan.flow} has not run")
+    successful = not any(state in _BAD for state in _states(context, group or ""))
+    name = run_of(datastore, plan, context, group)
     run = Run(f"{plan.flow}/{name}", datastore=datastore, _namespace_check=False)
     if not run.finished:  # its last task was killed: only Airflow knows
         datastore.end_run(plan.flow, name, successful)
@@ -428,11 +445,21 @@ def run_exit_hooks(flow: str, digest: str, context: Context) -> None:
     call_exit_hooks(loaded, plan, run, successful=successful)
 
 
-def _states(context: Context) -> list[str]:
-    """States of all tasks of the run, as Airflow has them now."""
+def is_left_out(context: Context, plan: Plan, group: str) -> bool:
+    """Say whether the DAG around has left a task group out; asked where Airflow does not pass it on."""
+    if context["task"].trigger_rule == "all_success":
+        return False
+    dag_run, start = context["dag_run"], f"{group}.{plan.start}"
+    found = context["ti"].get_task_states(dag_id=dag_run.dag_id, run_ids=[dag_run.run_id], task_ids=[start])
+    return found.get(dag_run.run_id, {}).get(start) in ("skipped", "upstream_failed", None)
+
+
+def _states(context: Context, group: str) -> list[str]:
+    """States of all tasks of the run, or of a task group of it, as Airflow has them now."""
     dag_run = context["dag_run"]
     found = context["ti"].get_task_states(dag_id=dag_run.dag_id, run_ids=[dag_run.run_id])
-    return [str(state) for state in found.get(dag_run.run_id, {}).values()]
+    prefix = f"{group}." if group else ""
+    return [str(state) for task, state in found.get(dag_run.run_id, {}).items() if task.startswith(prefix)]
 
 
 def _connection(source: SecretSource) -> dict[str, str]:

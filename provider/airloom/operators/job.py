@@ -16,6 +16,7 @@ from airloom.failures import ENDED_BY_AIRFLOW
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airloom.codec import Json
     from airloom.failures import Failure
     from airloom.operators.submissions import Submission
     from airloom.plan import StepPlan
@@ -26,7 +27,8 @@ _GOES_ON = ("running", "queued", "scheduled", "up_for_retry")
 
 _PATIENCE_S = 3.0
 
-FIELDS: tuple[str, ...] = ("flow", "plan", "step", "index", "image", "cpu", "memory_mib", "gpu")
+_OF_FLOW = ("flow", "plan", "step", "index", "flow_group", "flow_parameters", "flow_outputs")
+FIELDS: tuple[str, ...] = (*_OF_FLOW, "image", "cpu", "memory_mib", "gpu")
 """Template fields of both: what a task's page in Airflow shows."""
 
 
@@ -44,6 +46,10 @@ class JobStep:
     cpu: float | None
     memory_mib: int | None
     gpu: int | None
+    flow_group: str | None
+    flow_parameters: Mapping[str, Json] | None
+    flow_outputs: Sequence[str]
+    retries: int | None
     deferrable: bool
     poll_interval: int
     _context: Context

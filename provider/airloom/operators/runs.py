@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from airloom import settings as settings_of
 from airloom.errors import NotFound, SettingsError
 from airloom.flow.flow_decorators import FINISHED
 from airloom.flow.parameters import from_text
+from airloom.operators.references import resolve
 from airloom.runtime.start import begin, run_parameters
 from airloom.runtime.task import now
 from airloom.store.records import RunRecord
@@ -150,7 +151,8 @@ def _begin_group(
             ) from None
     where = f"the task group {placed.group!r} of {context['dag_run'].dag_id}"
     known = {parameter.name: parameter for parameter in plan.parameters}
-    given = {name: _typed(known.get(name), value, where) for name, value in placed.parameters.items()}
+    values = {name: plain(resolve(value)) for name, value in placed.parameters.items()}
+    given = {name: typed(known.get(name), value, where) for name, value in values.items()}
     parameters = run_parameters(plan, given, datastore, where=where)
     if datastore.has_run(plan.flow, run) and datastore.run(plan.flow, run).parameters != parameters:
         run = _following(run)
@@ -159,6 +161,11 @@ def _begin_group(
     if context["ti"].try_number > 1:
         datastore.list_run(found)
     return found
+
+
+def plain(value: Any) -> Any:
+    """Make a list of what a mapped task has returned, which is read one by one."""
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else value
 
 
 def _origin(context: Context, events: list[Json]) -> dict[str, Json]:
@@ -206,12 +213,12 @@ def _brought(plan: Plan, events: list[Json]) -> dict[str, Json]:
             extra = event["extra"]
             for name, key in trigger.parameters.items():
                 if isinstance(extra, dict) and key in extra:
-                    found[name] = _typed(known.get(name), extra[key], f"the event {wanted}")
+                    found[name] = typed(known.get(name), extra[key], f"the event {wanted}")
     return found
 
 
-def _typed(parameter: ParameterPlan | None, value: Json, where: str) -> Json:
-    # Events written by hand often carry numbers as text.
+def typed(parameter: ParameterPlan | None, value: Json, where: str) -> Json:
+    """Read a value that came as text: templates give texts, and events written by hand carry numbers so."""
     if parameter is not None and isinstance(value, str) and parameter.type not in ("str", "file"):
         return from_text(parameter, value, where)
     return value

@@ -36,9 +36,24 @@ class StepOperator(BaseOperator):
     timeout
         What the plan allows one attempt at one index. Not ``execution_timeout``: that would count
         for all indices of a range together.
+    flow_group
+        Id of the task group that the flow is in another DAG; its run is named by it.
+    flow_parameters
+        The flow's parameters in such a DAG, of its first step: templates, and values of upstream tasks.
+    flow_outputs
+        Artifacts of the end step whose pathspecs go into XCom, each under its name.
     """
 
-    template_fields: Sequence[str] = ("flow", "plan", "step", "index", "size")
+    template_fields: Sequence[str] = (
+        "flow",
+        "plan",
+        "step",
+        "index",
+        "size",
+        "flow_group",
+        "flow_parameters",
+        "flow_outputs",
+    )
     ui_color = "#dbe8f4"
 
     def __init__(
@@ -50,6 +65,9 @@ class StepOperator(BaseOperator):
         index: str | None = None,
         size: Mapping[str, float] | None = None,
         timeout: timedelta | None = None,
+        flow_group: str | None = None,
+        flow_parameters: Mapping[str, Json] | None = None,
+        flow_outputs: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -59,6 +77,9 @@ class StepOperator(BaseOperator):
         self.index = index
         self.size = size
         self.timeout = timeout
+        self.flow_group = flow_group
+        self.flow_parameters = flow_parameters
+        self.flow_outputs = flow_outputs
 
     def execute(self, context: Context) -> Json:
         """Run the step; return the task's pathspec, or for a foreach the index paths of its tasks.
@@ -75,8 +96,7 @@ class StepOperator(BaseOperator):
 
         execution = None
         try:
-            step = self.step or self.task_id
-            execution = Execution(self.flow, self.plan, step, context, self.retries or 0)
+            execution = Execution(self, context)
             return execution.execute(self.index or "")
         except AirloomError as error:
             if execution is not None:
@@ -92,20 +112,23 @@ class IndicesOperator(BaseOperator):
 
     Parameters
     ----------
-    flow, plan
+    flow, plan, flow_group
         As for `StepOperator`.
     split
         The step that the inner foreach begins at.
     """
 
-    template_fields: Sequence[str] = ("flow", "plan", "split")
+    template_fields: Sequence[str] = ("flow", "plan", "split", "flow_group")
     ui_color = "#eeeeee"
 
-    def __init__(self, *, flow: str, plan: str, split: str, **kwargs: Any) -> None:
+    def __init__(
+        self, *, flow: str, plan: str, split: str, flow_group: str | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.flow = flow
         self.plan = plan
         self.split = split
+        self.flow_group = flow_group
 
     def execute(self, context: Context) -> Json:
         """List the index paths.
@@ -119,7 +142,7 @@ class IndicesOperator(BaseOperator):
         from airloom.operators.execution import list_indices, translate
 
         try:
-            return list_indices(self.flow, self.plan, self.split, context)
+            return list_indices(self.flow, self.plan, self.split, context, self.flow_group)
         except AirloomError as error:
             translate(error)
 
@@ -129,17 +152,18 @@ class ExitHookOperator(BaseOperator):
 
     Parameters
     ----------
-    flow, plan
+    flow, plan, flow_group
         As for `StepOperator`.
     """
 
-    template_fields: Sequence[str] = ("flow", "plan")
+    template_fields: Sequence[str] = ("flow", "plan", "flow_group")
     ui_color = "#f4e8db"
 
-    def __init__(self, *, flow: str, plan: str, **kwargs: Any) -> None:
+    def __init__(self, *, flow: str, plan: str, flow_group: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.flow = flow
         self.plan = plan
+        self.flow_group = flow_group
 
     def execute(self, context: Context) -> None:
         """Call them.
@@ -153,6 +177,6 @@ class ExitHookOperator(BaseOperator):
         from airloom.operators.execution import run_exit_hooks, translate
 
         try:
-            run_exit_hooks(self.flow, self.plan, context)
+            run_exit_hooks(self.flow, self.plan, context, self.flow_group)
         except AirloomError as error:
             translate(error)

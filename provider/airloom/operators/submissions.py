@@ -73,8 +73,7 @@ class Submissions(Execution):
     """A step that runs as jobs, and which job of it is the next."""
 
     def __init__(self, operator: JobStep, context: Context) -> None:
-        name = operator.step or context["task"].task_id
-        super().__init__(operator.flow, operator.plan, name, context, getattr(operator, "retries", 0) or 0)
+        super().__init__(operator, context)
         self.operator = operator
         self.step = operator.changed(self.step, self.settings)
         self._said = self.step.batch or self.step.ecs

@@ -49,6 +49,10 @@ class Runs(Shelf):
                 mend=f"list the runs of {flow}, or point datastore_root at the store that the run wrote to.",
             ) from None
 
+    def has_run(self, flow: str, run: str) -> bool:
+        """Say whether there is a run of this name."""
+        return self._objects.exists(f"{run_key(flow, run)}/run.json")
+
     def runs(self, flow: str, tag: str | None = None, kind: Kind = "newest") -> Iterator[str]:
         """Give the names of a flow's runs, the newest first, lazily.
 

@@ -1,0 +1,1 @@
+"""What a task of any DAG can wait for."""
