@@ -8,6 +8,10 @@ from typing import Any
 
 import pytest
 
+from airloom.deploys.jobs import open_settings
+from airloom.plan import BatchPlan, StepPlan, Transition
+from airloom.settings import Settings
+
 FLOW = """
 from airloom import batch, resources
 
@@ -52,6 +56,15 @@ def test_deploy_refuses_what_the_settings_platform_does_not_offer(
     assert not (tmp_path / "Sized.py").exists()
 
 
+def test_deploy_warns_of_settings_that_only_airflow_can_have() -> None:
+    steps = [StepPlan(name, Transition("end"), target="batch", batch=BatchPlan()) for name in ("fit", "rate")]
+    (warning,) = open_settings(steps, Settings(batch_image="i"))
+    assert warning.startswith(
+        "fit, rate: the setting batch_queue (AIRLOOM_BATCH_QUEUE) must be set in Airflow"
+    )
+    assert open_settings(steps, Settings(batch_image="i", batch_queue="q")) == []
+
+
 def test_with_batch_leaves_steps_alone_that_run_elsewhere(airloom: Airloom, write: Write) -> None:
     write(
         "sized.py", FLOW.replace("@batch", "@ecs").replace("import batch", "import ecs").format(arguments="")
@@ -72,7 +85,7 @@ def test_a_broken_price_table_is_told(
 ) -> None:
     write("sized.py", FLOW.format(arguments=""))
     assert airloom("run", "sized.py").code == 0
-    assert "Prices are of 1000 attempts: AWS, us-east-1" in airloom("sizes", "Sized").out
+    assert "Prices are of 1000 attempts: us-east-1" in airloom("sizes", "Sized").out
     monkeypatch.setenv("AIRLOOM_PRICES", str(tmp_path / "none.json"))
     ended = airloom("sizes", "Sized")
     assert ended.code == 3

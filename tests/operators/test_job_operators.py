@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
@@ -18,8 +19,8 @@ from airloom.failures import FailureKind
 from airloom.operators.batch import BatchStepOperator
 from airloom.operators.definitions import batch_definition, ecs_definition, refusal
 from airloom.operators.ecs import EcsStepOperator
-from airloom.operators.places import batch_step, ecs_step
 from airloom.plan import BatchPlan, EcsPlan, Resources, StepPlan, Tmpfs, Transition, Volume
+from airloom.runtime.places import batch_step, ecs_step, unsaid
 from airloom.settings import Settings
 from airloom.sizing.catalogue import Size
 from airloom.triggers.jobs import BatchJobEnd, JobEnd
@@ -46,6 +47,26 @@ def test_a_missing_queue_is_told_with_argument_and_setting() -> None:
     with pytest.raises(SettingsError, match="which queue the step 'fit'") as caught:
         batch_step(STEP, {}, {}, Settings())
     assert "@batch(queue=...), or set batch_queue (AIRLOOM_BATCH_QUEUE)" in str(caught.value)
+
+
+def test_a_step_on_fargate_needs_an_execution_role() -> None:
+    with pytest.raises(SettingsError, match="which execution role the step 'fit'"):
+        batch_step(STEP, {"queue": "q", "image": "i", "platform": "FARGATE"}, {}, Settings())
+    with pytest.raises(SettingsError, match=r"or set ecs_execution_role \(AIRLOOM_ECS_EXECUTION_ROLE\)"):
+        ecs_step(STEP, {"image": "i"}, {}, Settings())
+    other = replace(STEP, target="ecs", batch=None, ecs=EcsPlan(image="i", log_driver="splunk"))
+    assert ecs_step(other, {}, {}, Settings()).ecs is not None
+
+
+def test_what_nobody_says_is_named_by_its_settings() -> None:
+    on_batch = replace(STEP, batch=BatchPlan(queue="q"))
+    assert unsaid(on_batch, Settings()) == ["batch_image"]
+    assert unsaid(on_batch, Settings(batch_image="i")) == []
+    assert unsaid(on_batch, Settings(batch_image="i", batch_platform="FARGATE")) == ["batch_execution_role"]
+    on_ecs = replace(STEP, target="ecs", ecs=EcsPlan(image="i"))
+    assert unsaid(on_ecs, Settings()) == ["ecs_execution_role"]
+    assert unsaid(on_ecs, Settings(ecs_launch_type="EC2")) == []
+    assert unsaid(StepPlan("here", Transition("end")), Settings()) == []
 
 
 def test_a_definition_on_fargate_has_what_fargate_needs() -> None:
@@ -80,7 +101,8 @@ def test_a_definition_on_ec2_has_memory_file_systems_and_volumes() -> None:
 
 
 def test_a_task_definition_names_the_container_and_its_log() -> None:
-    step = ecs_step(StepPlan("fit", Transition("end"), ecs=EcsPlan(image="i")), {}, {}, Settings())
+    said = EcsPlan(image="i", execution_role="e")
+    step = ecs_step(StepPlan("fit", Transition("end"), ecs=said), {}, {}, Settings())
     made = ecs_definition(step, Size(1, 2048), "/a/group", "eu-west-1")
     (container,) = made["containerDefinitions"]
     assert made["requiresCompatibilities"] == ["FARGATE"]
