@@ -20,6 +20,8 @@ _OPERATORS = {
     "airloom.operators.step": ("StepOperator",),
     "airloom.operators.batch": ("BatchStepOperator",),
     "airloom.operators.ecs": ("EcsStepOperator",),
+    "airloom.operators.artifacts": ("SaveArtifactOperator",),
+    "airloom.decorators.artifacts": ("ArtifactsOperator",),
 }
 
 
@@ -57,10 +59,14 @@ class AirloomLink(BaseOperatorLink):
         return f"{prefix}{PREFIX}{where}{f'?{known}' if known else ''}"
 
 
-_FIELDS = ("flow", "plan", "step")
+_FIELDS = ("flow", "plan", "step", "flow_group")
 
 
 def _field(operator: Any, name: str) -> str | None:
-    mapped: Mapping[str, Any] = getattr(operator, "partial_kwargs", None) or {}
-    found = mapped.get(name, getattr(operator, name, None))
+    # A mapped operator has what it was given; what is the same for all tasks stands with the DAG.
+    mapped: Mapping[str, Any] | None = getattr(operator, "partial_kwargs", None)
+    if mapped is None:
+        found = getattr(operator, name, None)
+    else:
+        found = {**(getattr(getattr(operator, "dag", None), "default_args", None) or {}), **mapped}.get(name)
     return found if isinstance(found, str) else None

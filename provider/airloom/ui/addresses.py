@@ -23,7 +23,7 @@ def path(*parts: object) -> str:
     >>> path("dags", "../a b", "é")
     '/dags/..%2Fa%20b/%C3%A9'
     """
-    return "".join(f"/{quote(str(part), safe='~:+@')}" for part in parts)
+    return "".join(f"/{quote(str(part), safe='~:+@', errors='replace')}" for part in parts)
 
 
 @dataclass(frozen=True, slots=True)

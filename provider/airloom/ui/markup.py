@@ -28,7 +28,8 @@ nav a+a::before,nav a+span::before{content:"/";color:var(--soft);padding:0 .4rem
 .state{display:inline-block;padding:0 .55rem;border:1px solid;border-radius:1rem;font-size:.83rem;
 white-space:nowrap}
 .done{color:var(--green)}.failed{color:var(--red)}.caught,.open{color:var(--amber)}
-.facts{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:.15rem 1.2rem;margin:.8rem 0}
+.facts{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:.15rem 1.2rem;margin:.8rem 0;
+align-content:start}
 .facts dt{color:var(--soft)}.facts dd{margin:0;overflow-wrap:anywhere}
 .columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(22rem,1fr));gap:0 2.5rem}
 .wide{overflow-x:auto}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -28,8 +29,8 @@ def place(
     map_index
         -1 where the task is not mapped.
     given
-        Fields of its operator: ``flow``, ``plan``, ``step``, ``index``. Without a flow it is a task
-        of a hand-written DAG, which is a flow of its own.
+        Fields of its operator: ``flow``, ``plan``, ``step``, ``index``, ``flow_group``. Without a
+        flow it is a task of a hand-written DAG, which is a flow of its own.
 
     Raises
     ------
@@ -40,7 +41,7 @@ def place(
     if not isinstance(flow, str) or not isinstance(digest, str):
         return at.task(TaskKey(dag_id, run_id, task_id, str(max(map_index, 0))))
     plan = datastore.plan(flow, digest)
-    run = plan.run_in_airflow(run_id)
+    run = _run(datastore, plan, dag_id, run_id, given.get("flow_group"))
     # In a task group the task's id has the group's in front; a step's own name has no dot.
     step = plan.step(str(given.get("step") or task_id.rpartition(".")[2]))
     index = given.get("index")
@@ -51,6 +52,15 @@ def place(
     if "," in text or ".." in text:
         return f"{at.of(Pathspec(flow, run, step.name))}?{urlencode({'indices': text})}"
     return at.task(TaskKey(flow, run, step.name, text))
+
+
+def _run(datastore: Datastore, plan: Plan, dag_id: str, run_id: str, group: object) -> str:
+    if not group:
+        return plan.run_in_airflow(run_id)
+    from airloom.operators.runs import run_of  # only here: it imports Airflow
+
+    context: Any = {"dag_run": SimpleNamespace(dag_id=dag_id, run_id=run_id)}
+    return run_of(datastore, plan, context, str(group))
 
 
 def _is_gang(plan: Plan, step: StepPlan) -> bool:

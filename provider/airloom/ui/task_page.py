@@ -106,15 +106,19 @@ def _begin_facts(at: Addresses, view: TaskView) -> dict[str, Cell]:
     if origin.get("scheduler") == "airflow":
         mapped = origin.get("map_index")
         index = f", map index {mapped}" if isinstance(mapped, int) and mapped >= 0 else ""
-        found["Airflow"] = f"try {origin.get('try_number')}{index}"
+        words = f"try {origin.get('try_number')}{index}"
+        dag_id, dag_run = (view.run.record.origin.get(name) for name in ("dag_id", "dag_run_id"))
+        both = isinstance(dag_id, str) and isinstance(dag_run, str)
+        found["in Airflow"] = link(at.airflow_run(str(dag_id), str(dag_run)), words) if both else words
     return found
 
 
 def _end_facts(at: Addresses, view: TaskView) -> dict[str, Cell]:
     end = view.shown.end
-    found: dict[str, Cell] = {"code": code((end.code if end else "") or view.run.plan.code)}
+    kept = (end.code if end else "") or view.run.plan.code
+    found: dict[str, Cell] = {}
     if end is None:
-        return found
+        return {"code": code(kept) if kept else None}
     usage = end.usage
     asked = None if end.size is None else end.size.memory_mib
     found |= {
@@ -132,6 +136,7 @@ def _end_facts(at: Addresses, view: TaskView) -> dict[str, Cell]:
             "choice": outcome.choice,
             "Python": f"{end.python} on {end.platform}" if end.python else None,
         }
+    found["code"] = code(kept) if kept else None
     found["read"] = _parents(at, end.parents) if end.parents else None
     return found
 
