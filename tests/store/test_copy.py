@@ -53,6 +53,23 @@ def test_all_of_a_run_comes_along(source: Store, target: Store) -> None:
     target.assert_whole()
 
 
+def test_what_people_keep_with_a_run_comes_along(
+    source: Store, target: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airloom.store.copying._LARGE", 3)
+    source.whole("1")
+    for key, data in (("model/weights", b"large"), ("note", b"in"), ("empty", b"")):
+        source.objects.put(f"data/runs/Train/1/{key}", [data])
+    source.objects.put("data/runs/Train/2/note", [b"of another run"])
+    source.objects.put("data/shared/1", [b"of all"])
+    assert copied(source, target, "Train/1").objects == 3
+    assert contents(target, "data") == contents(source, "data/runs/Train/1")
+    assert copied(source, target, "Train/1").objects == 0
+    source.objects.put("data/runs/Train/1/note", [b"in addition"])
+    assert copied(source, target, "Train/1").objects == 1
+    assert target.objects.get("data/runs/Train/1/note") == b"in addition"
+
+
 def test_a_copy_reads_as_the_run_itself(source: Store, target: Store) -> None:
     source.whole("1", x=noise(1), y=1)
     source.tag("1", "good")

@@ -242,8 +242,9 @@ def copy(runs: tuple[str, ...], to: str, from_: str | None, as_json: bool) -> No
     if as_json:
         click.echo(json.dumps(asdict(copied), indent=2))
         return
+    kept = f", {_count(copied.objects, 'object')} kept with them" if copied.objects else ""
     click.echo(
-        f"copied {_count(copied.runs, 'run')}: {_count(copied.records, 'record')} and "
+        f"copied {_count(copied.runs, 'run')}: {_count(copied.records, 'record')}{kept} and "
         f"{_count(copied.blobs, 'blob')}, {size_text(copied.size)}; "
         f"{_count(copied.present, 'blob')} were there already"
     )

@@ -3,6 +3,8 @@
 A copy that was cut off is done again: what is there already is not copied a second time, and a
 reader of the target sees no record whose blobs are missing. Bytes are compared with their
 digests on the way. A record of the target is never replaced; one that differs ends the copy.
+Objects that people keep with a run (`airloom.object_store`) come along before its records: they can
+be overwritten at any time and have no digest, so the newer of two counts.
 """
 
 from __future__ import annotations
@@ -20,10 +22,11 @@ from airloom.names import Pathspec
 from airloom.plan import Plan
 from airloom.store import reach
 from airloom.store.blobs import Blobs, blob_key
-from airloom.store.objects import Objects
+from airloom.store.objects import Entry, Objects
 from airloom.store.reach import Place, RunName
 from airloom.store.records import RunRecord
 from airloom.store.runs import Runs
+from airloom.store.shelf import data_key
 from airloom.store.sweeping import put_to_stay, stays
 
 T = TypeVar("T")
@@ -34,10 +37,14 @@ _ORDER = ("run.json", "begin.json", "", "failed.json", "done.json", "tags", "end
 
 @dataclass(slots=True)
 class Copied:
-    """What was copied; ``present`` counts the blobs that were there already, ``size`` bytes that were not."""
+    """What was copied; ``present`` counts the blobs that were there already, ``size`` bytes that were not.
+
+    ``objects`` are those that people keep with a run.
+    """
 
     runs: int = 0
     records: int = 0
+    objects: int = 0
     blobs: int = 0
     present: int = 0
     size: int = 0
@@ -138,6 +145,7 @@ class _Copying:
         self._each(self._blob_if_there, self._named - self._wanted.keys())
         plan_key = reach.plan_key(self._run.flow, record.plan)
         put_to_stay(self._target, [plan], lambda: plan_key)
+        self._data()
         for kind in _ORDER:
             self._each(self._record, [key for key in keys if self._kind(key) == kind])
         self._list(record)
@@ -230,6 +238,25 @@ class _Copying:
                 self._wanted.setdefault(digest, None)
             self._blob(digest)
 
+    def _data(self) -> None:
+        folder = data_key(self._run.flow, self._run.run)
+        there = {entry.key: entry for entry in self._target.entries(folder)}
+        wanted = [entry for entry in self._source.entries(folder) if _newer(entry, there.get(entry.key))]
+        self._each(self._object, [entry for entry in wanted if entry.size < _LARGE])
+        for entry in wanted:
+            if entry.size >= _LARGE:
+                self._object(entry)
+
+    def _object(self, entry: Entry) -> None:
+        try:
+            data = self._source.map(entry.key) if entry.size >= _LARGE else self._source.get(entry.key)
+        except NotFound:  # deleted meanwhile
+            return
+        self._target.put(entry.key, [data])
+        with self._lock:
+            self._copied.objects += 1
+            self._copied.size += len(data)
+
     def _kind(self, key: str) -> str:
         place = Place.of(self._run, key)
         kind = place.path[0] if place.path[0] in ("tags", "ends") else place.name
@@ -266,3 +293,7 @@ class _Copying:
                 where=f"{self._source.root}/{key}",
                 mend="copy with the version of Airloom that wrote it.",
             ) from error
+
+
+def _newer(entry: Entry, there: Entry | None) -> bool:
+    return there is None or there.size != entry.size or there.written_at < entry.written_at
