@@ -49,7 +49,7 @@ def check_dag(plan: Plan, text: str, name: str) -> int:
         found = _loaded(file, Path(folder))
     errors = [str(error).replace(f"{folder}/dags/", "") for error in found["errors"]]
     if not errors:
-        errors = list(_unlike(plan, found["dags"]))
+        errors = list(unlike(plan, found["dags"]))
     if errors:
         raise DeployError(
             "Airflow cannot load the DAG file:\n" + "\n".join(errors),
@@ -94,7 +94,8 @@ def _loaded(file: Path, home: Path) -> dict[str, dict[str, list[str]]]:
     return found
 
 
-def _unlike(plan: Plan, dags: dict[str, list[str]]) -> list[str]:
+def unlike(plan: Plan, dags: dict[str, list[str]]) -> list[str]:
+    """Say what of the DAGs that Airflow found, with their tasks, is not as the plan wants it."""
     if list(dags) != [plan.dag_id]:
         return [f"its DAGs are {', '.join(dags) or 'none'}, and {plan.dag_id} is wanted"]
     missing = sorted({step.name for step in plan.steps} - set(dags[plan.dag_id]))
