@@ -219,10 +219,16 @@ def compiled(alone: Callable[..., Path], clean_imports: None) -> Compiled:
 
 
 @pytest.mark.airflow
-def test_airflow_loads_a_dag_file_without_a_database(compiled: Compiled) -> None:
+def test_airflow_loads_a_dag_file_without_a_database(
+    compiled: Compiled, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("airflow", reason="Airflow is not installed")
     plan, text = compiled.plan, render(compiled.plan)
-    assert check_dag(plan, text, "x.py") == len(plan.steps)
+    team = Path(__file__).parents[1] / "examples" / "08_team_templates"
+    monkeypatch.setenv("PYTHONPATH", str(team))
+    of_team = render(plan, templates=team)
+    assert "team_alerts" in of_team
+    assert check_dag(plan, of_team, "x.py") == len(plan.steps)
     with pytest.raises(DeployError, match="No module named 'team_callbacks'"):
         check_dag(plan, f"import team_callbacks\n{text}", "x.py")
     wrong = text.replace('type="integer"', 'type="nothing"')
