@@ -42,11 +42,11 @@ def start(self):
     self.next(self.eat)
 
 @retry(times=1)
-@resources(memory=256)
+@resources(memory=128)
 @step
 def eat(self):
     self.retry_count = current.retry_count
-    data = bytearray(600 * 2**20)
+    data = bytearray(300 * 2**20)
     data[::4096] = b"x" * len(data[::4096])
     self.next(self.end)
 
@@ -81,22 +81,22 @@ def test_what_runs_out_of_memory_grows_and_the_next_run_begins_at_what_worked(pr
     done = project.run(env=ENFORCED)
     history = attempts(project, "eat")
     assert [(one.size.memory_mib, one.size.why) for one, _ in history if one.size] == [
-        (256, "declared"),
+        (128, "declared"),
+        (256, "grown after out of memory"),
         (512, "grown after out of memory"),
-        (1024, "grown after out of memory"),
     ]
     assert [failed and failed.failure for _, failed in history] == ["out_of_memory", "out_of_memory", None]
-    assert all(failed.usage.peak_memory_mib > 200 for _, failed in history if failed)
-    assert "out of memory at 512 MiB: the next attempt gets 1024 MiB (2 of 4 growths)" in done.stderr
+    assert all(failed.usage.peak_memory_mib > 100 for _, failed in history if failed)
+    assert "out of memory at 256 MiB: the next attempt gets 512 MiB (2 of 4 growths)" in done.stderr
     assert project.value("eat", "retry_count") == 0
     first = project.latest.id
-    assert f"MyFlow/{first}/eat/0 grew after out of memory: 256 -> 512 -> 1024 MiB" in shown(project)
+    assert f"MyFlow/{first}/eat/0 grew after out of memory: 128 -> 256 -> 512 MiB" in shown(project)
 
     project.run(env=ENFORCED)
     ((only, failed),) = attempts(project, "eat")
     assert failed is None
     assert only.size is not None
-    assert (only.size.memory_mib, only.size.why) == (1024, f"grown in run {first}")
+    assert (only.size.memory_mib, only.size.why) == (512, f"grown in run {first}")
     home = groups.own_group()
     pids = [one.pid for one, _ in [*history, (only, failed)]]
     assert home is None or not any((home.folder / f"airloom-{pid}").exists() for pid in pids)
@@ -144,21 +144,21 @@ def test_without_groups_allocating_too_much_is_running_out_of_memory(project: Pr
         ("out_of_memory", "builtins.MemoryError"),
         None,
     ]
-    assert memory(project, "eat") == [256, 512, 1024]
+    assert memory(project, "eat") == [128, 256, 512]
     assert project.value("eat", "failure") is None
 
 
 @linux
 def test_catch_acts_when_memory_may_not_grow_any_more(project: Project) -> None:
     body = EAT.replace("@step\ndef eat", "@catch(var='failure')\n@step\ndef eat").replace(
-        "memory=256", "memory=256, max_memory=300"
+        "memory=128", "memory=128, max_memory=150"
     )
     project.write(body, top="from airloom import resources")
     ended = drive(project)
     assert ended.returncode == 0, ended.stderr
-    assert memory(project, "eat") == [256, 300]
+    assert memory(project, "eat") == [128, 150]
     assert project.value("eat", "failure").type == "builtins.MemoryError"
-    assert project.datastore.growths("MyFlow", "eat") == []  # 300 MiB were not enough
+    assert project.datastore.growths("MyFlow", "eat") == []  # 150 MiB were not enough
 
 
 COMPUTED = """
