@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from airloom import settings
 from airloom.client import Run
-from airloom.sandbox import Sandbox
+from airloom.sandbox import Sandbox, TaskInstance
+from airloom.store.datastore import Datastore
 
 pytestmark = pytest.mark.system
 
@@ -125,7 +130,112 @@ def subflows_skipping():
 subflows_skipping()
 """
 
-DAGS = {"subflows_host": HOST, "subflows_skipping": SKIPPING}
+SUB_WAIT = """
+import time
+from pathlib import Path
+from airloom import FlowSpec, Parameter, step
+
+class SubWait(FlowSpec):
+    folder = Parameter("folder", required=True)
+
+    @step
+    def start(self):
+        self.beginning = 1
+        self.next(self.end)
+
+    @step
+    def end(self):
+        while not Path(self.folder, "go").exists():
+            time.sleep(0.1)
+        self.words = ["gone", "on"]
+
+if __name__ == "__main__":
+    SubWait()
+"""
+
+RUNNING = """
+from datetime import timedelta
+
+from airflow.sdk import dag, task
+
+from airloom.operators.run_flow import RunFlowOperator
+
+AT_ONCE = {"retry_delay": timedelta(seconds=0), "poll_interval": 0.5}
+
+@dag(schedule=None)
+def subflows_running():
+    @task
+    def count():
+        return 4
+
+    @task
+    def read(pathspec):
+        from airloom.hooks.datastore import DatastoreHook
+
+        return DatastoreHook().get_run(pathspec).data.total
+
+    given = {"rows": count(), "a-word": "{{ run_id }}"}
+    train = RunFlowOperator(task_id="train", flow="SubTrain", parameters=given, deferrable=True, **AT_ONCE)
+    read(train.output)
+    RunFlowOperator(task_id="fails", flow="SubTrain", parameters={"rows": "13"}, retries=1, **AT_ONCE)
+    RunFlowOperator(task_id="wrong", flow="SubTrain", parameters={"rows": 1, "word": 1}, retries=1, **AT_ONCE)
+    RunFlowOperator(task_id="nobody", flow="NobodyDeployedThis", retries=1, **AT_ONCE)
+
+subflows_running()
+
+@dag(schedule=None)
+def subflows_killed():
+    given = {"folder": "{{ dag_run.conf['folder'] }}"}
+    RunFlowOperator(task_id="wait", flow="SubWait", parameters=given, retries=2, **AT_ONCE)
+
+subflows_killed()
+"""
+
+WAITING = """
+from airflow.sdk import dag
+
+from airloom.sensors.flows import ArtifactSensor, FlowRunSensor
+
+SOON = {"poke_interval": 0.5, "deferrable": True, "timeout": 300}
+
+@dag(schedule=None)
+def subflows_waiting():
+    run_id = "{{ dag_run.conf['run'] }}"
+    FlowRunSensor(task_id="run", flow="SubWait", run_id=run_id, **SOON)
+    FlowRunSensor(task_id="newest", flow="SubWait", namespace="production:SubWait", **SOON)
+    ArtifactSensor(task_id="words", flow="SubWait", artifact="words", type="list", min_bytes=5, **SOON)
+    first = {"step": "start", "artifact": "beginning", "poke_interval": 0.5}
+    ArtifactSensor(task_id="beginning", flow="SubWait", run_id=run_id, **first)
+    never = {**SOON, "timeout": 1, "soft_fail": True}
+    FlowRunSensor(task_id="never", flow="SubWait", tags=["nobody has this"], **never)
+
+subflows_waiting()
+"""
+
+AFTER = """
+from airflow.sdk import Asset, dag, task
+
+FINISHED = Asset("x-airloom://flow/SubWait")
+
+@dag(schedule=[FINISHED])
+def subflows_after():
+    @task
+    def read(triggering_asset_events):
+        (event,) = triggering_asset_events[FINISHED]
+        return event.extra
+
+    read()
+
+subflows_after()
+"""
+
+DAGS = {
+    "subflows_host": HOST,
+    "subflows_skipping": SKIPPING,
+    "subflows_running": RUNNING,
+    "subflows_waiting": WAITING,
+    "subflows_after": AFTER,
+}
 
 
 @dataclass
@@ -151,6 +261,16 @@ class Hosts:
             for task in tasks
         }
 
+    def log(self, dag: str, run: str, task: str, number: int = 1) -> str:
+        return self.sandbox.api.task_log(dag, run, task, number)
+
+    def task(self, dag: str, run: str, name: str) -> TaskInstance:
+        (found,) = [task for task in self.sandbox.api.task_instances(dag, run) if task.task_id == name]
+        return found
+
+    def runs(self, flow: str) -> list[str]:
+        return list(Datastore.open(settings.load({"datastore_root": str(self.root)})).runs(flow))
+
     def flow_run(self, pathspec: str) -> Run:
         return Run(pathspec, datastore=self.root)
 
@@ -166,10 +286,13 @@ def hosts(command_line: CommandLine, tmp_path_factory: pytest.TempPathFactory) -
         folder = str(sandbox.dags_folder)
         for flow in (file, GOOD / "nested_foreach.py"):
             command_line(flow, "deploy", "--as-task-group", "--dags-folder", folder, root=root)
-        command_line(file, "deploy", "--dags-folder", folder, root=root)
+        waiting = tmp_path_factory.mktemp("flow") / "sub_wait_code.py"
+        waiting.write_text(SUB_WAIT)
+        for flow in (file, waiting):
+            command_line(flow, "deploy", "--dags-folder", folder, root=root)
         for name, text in DAGS.items():
             (sandbox.dags_folder / f"{name}.py").write_text(text)
-        for name in (*DAGS, "SubTrain"):
+        for name in (*DAGS, "subflows_killed", "SubTrain", "SubWait"):
             sandbox.api.wait_for_dag(name, 120)
         yield Hosts(sandbox, root)
 
@@ -216,3 +339,99 @@ def test_a_task_group_that_is_left_out_is_skipped_as_a_whole(hosts: Hosts) -> No
     assert "sub_train.exit_hook" in states
     bad = {task: state for task, state in states.items() if state != "skipped"}
     assert set(bad) <= {"nested_foreach_flow.indices_of_region", "nested_foreach_flow.indices_of_shop"}
+
+
+def test_a_cleared_task_group_runs_again_and_with_other_parameters_anew(
+    hosts: Hosts, host_run: str, steering: Path
+) -> None:
+    hosts.end("subflows_host", host_run)
+    first = f"SubTrain/subflows_host:small:{host_run}"
+    api = hosts.sandbox.api
+    assert api.clear("subflows_host", host_run, ["small.join"], downstream=True)
+    hosts.end("subflows_host", host_run)
+    assert hosts.flow_run(first)["join"].task.attempts == [0, 1]
+    assert hosts.flow_run(first)["start"].task.attempts == [0]
+    (steering / "rows").write_text("2")
+    assert api.clear("subflows_host", host_run, ["count"], downstream=True)
+    hosts.end("subflows_host", host_run)
+    assert hosts.flow_run(f"{first}~2").data.total == 0 - 1
+    assert hosts.flow_run(first).data.total == 1, "what an older run has left stays"
+    large = f"subflows_host:large:{host_run}"
+    assert [run for run in hosts.runs("SubTrain") if run.startswith(large)] == [large]
+
+
+def test_a_flow_is_one_task(hosts: Hosts) -> None:
+    run = hosts.start("subflows_running")
+    states = hosts.end("subflows_running", run, "failed")
+    expected = {"count": "success", "train": "success", "read": "success"}
+    assert states == {**expected, "fails": "failed", "wrong": "failed", "nobody": "failed"}
+    pathspec = hosts.sandbox.api.xcom("subflows_running", run, "train")
+    assert pathspec == f"SubTrain/{pathspec.rpartition('/')[2]}"  # type: ignore[attr-defined]
+    found = hosts.flow_run(str(pathspec))
+    assert (found.data.rows, found.data.word) == (4, run)
+    assert hosts.sandbox.api.xcom("subflows_running", run, "read") == 0 - 1 + 2 - 3
+    mine = [one for one in hosts.runs("SubTrain") if ".fails__" in one]
+    assert len(mine) == 2, "a try after the flow has failed starts another run"
+    assert "failed: step 'odd' (odd/0): ValueError: not yet" in hosts.log("subflows_running", run, "fails", 2)
+    assert "has no parameter 'word'" in hosts.log("subflows_running", run, "wrong")
+    assert "Airflow starts no run of the DAG 'NobodyDeployedThis'" in hosts.log(
+        "subflows_running", run, "nobody"
+    )
+    assert not [one for one in hosts.runs("SubTrain") if ".wrong__" in one]
+
+
+def test_a_killed_task_goes_on_with_its_run_and_a_cleared_one_starts_another(
+    hosts: Hosts, tmp_path: Path
+) -> None:
+    run = hosts.start("subflows_killed", folder=str(tmp_path))
+    eventually(lambda: hosts.runs("SubWait"))
+    (first,) = hosts.runs("SubWait")
+    waiting = hosts.start("subflows_waiting", run=first)
+    eventually(lambda: hosts.task("subflows_killed", run, "wait").state == "running")
+    pid = hosts.task("subflows_killed", run, "wait").pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: hosts.task("subflows_killed", run, "wait").try_number == 2)
+    (tmp_path / "go").touch()
+    hosts.end("subflows_killed", run)
+    assert hosts.runs("SubWait") == [first]
+    assert hosts.sandbox.api.xcom("subflows_killed", run, "wait") == f"SubWait/{first}"
+    assert hosts.sandbox.api.clear("subflows_killed", run, ["wait"])
+    hosts.end("subflows_killed", run)
+    assert len(hosts.runs("SubWait")) == 2
+    states = hosts.end("subflows_waiting", waiting)
+    assert states.pop("never") == "skipped"
+    assert set(states.values()) == {"success"}
+    assert hosts.sandbox.api.xcom("subflows_waiting", waiting, "run") == f"SubWait/{first}"
+    found = hosts.sandbox.api.xcom("subflows_waiting", waiting, "beginning")
+    assert found == f"SubWait/{first}/start/0/beginning"
+
+
+def test_a_dag_is_scheduled_on_the_asset_of_a_flow(hosts: Hosts, tmp_path: Path) -> None:
+    (tmp_path / "go").touch()
+    run = hosts.start("SubWait", folder=str(tmp_path))
+    hosts.end("SubWait", run)
+    record = Datastore.open(settings.load({"datastore_root": str(hosts.root)})).run("SubWait", run)
+
+    def extra() -> dict[str, object] | None:
+        for one in hosts.sandbox.api.pages("/dags/subflows_after/dagRuns", "dag_runs"):
+            if one["state"] == "success":
+                found = hosts.sandbox.api.xcom("subflows_after", one["dag_run_id"], "read")
+                assert isinstance(found, dict)
+                if found["run"] == f"SubWait/{run}":
+                    return found
+        return None
+
+    eventually(extra)
+    found = extra()
+    assert found is not None
+    assert found["plan"] == record.plan
+    assert found["namespace"] == f"user:{record.user}"
+    assert str(found["code"]).startswith("b3:")
+
+
+def eventually(condition: Callable[[], object], timeout_s: float = 120.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.1)

@@ -25,6 +25,7 @@ from airloom.names import Indices, pack_indices, task_id, unpack_indices
 from airloom.operators.ends import announce, hand_on
 from airloom.operators.history import History, former, history
 from airloom.operators.labels import name_task
+from airloom.operators.openlineage import Told, collect
 from airloom.operators.runs import Placed, airflow_settings, begin_run, run_of
 from airloom.runtime.code import load_flow
 from airloom.runtime.command import Command, build
@@ -70,6 +71,7 @@ class Step(Protocol):
     flow_parameters: Mapping[str, Json] | None
     flow_outputs: Sequence[str]
     retries: int | None
+    told: Told | None
 
 
 class Execution:
@@ -145,6 +147,7 @@ class Execution:
 
     def ended(self, places: list[Indices], outcomes: list[Outcome]) -> Json:
         """Note what follows from the end of all indices; return what the DAG needs to go on."""
+        self._operator.told = collect(self.datastore, self.plan, self.run, map(self.key, places))
         if self.step.name == self.plan.end:
             hand_on(self._context, self.datastore, self.key(places[0]), self._operator.flow_outputs)
             self.datastore.end_run(self.plan.flow, self.run, True)

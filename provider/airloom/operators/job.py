@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from airloom.codec import Json
     from airloom.failures import Failure
+    from airloom.operators.openlineage import Told
     from airloom.operators.submissions import Submission
     from airloom.plan import StepPlan
     from airloom.settings import Settings
@@ -50,6 +51,7 @@ class JobStep:
     flow_parameters: Mapping[str, Json] | None
     flow_outputs: Sequence[str]
     retries: int | None
+    told: Told | None = None
     deferrable: bool
     poll_interval: int
     _context: Context
@@ -82,6 +84,12 @@ class JobStep:
 
         self._context = context
         return run(self, context, resumed=True)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Tell OpenLineage which attempt this was, what it read and what it left."""
+        from airloom.operators.openlineage import lineage
+
+        return lineage(self.told)
 
     def on_kill(self) -> None:
         """Stop the job, unless it is this worker that ends: then the next try goes on with the job.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airloom.codec import Json
+    from airloom.operators.openlineage import Told
 
 
 class StepOperator(BaseOperator):
@@ -80,6 +81,7 @@ class StepOperator(BaseOperator):
         self.flow_group = flow_group
         self.flow_parameters = flow_parameters
         self.flow_outputs = flow_outputs
+        self.told: Told | None = None
 
     def execute(self, context: Context) -> Json:
         """Run the step; return the task's pathspec, or for a foreach the index paths of its tasks.
@@ -102,6 +104,12 @@ class StepOperator(BaseOperator):
             if execution is not None:
                 execution.record_failure(error)
             translate(error)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Tell OpenLineage which attempt this was, what it read and what it left."""
+        from airloom.operators.openlineage import lineage
+
+        return lineage(self.told)
 
 
 class IndicesOperator(BaseOperator):
