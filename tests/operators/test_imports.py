@@ -21,16 +21,26 @@ json.dump(sorted(added - set(sys.stdlib_module_names)), sys.stdout)
 """
 
 
-@pytest.mark.parametrize("module", ["airloom.operators.step", "airloom.provider_info", "airloom.airflow_cli"])
-def test_it_is_light(module: str) -> None:
+LIGHT = [
+    "operators.step",
+    "operators.artifacts",
+    "operators.references",
+    "provider_info",
+    "airflow_cli",
+    "xcom",
+]
+
+
+def test_it_is_light() -> None:
+    module = ", ".join(f"airloom.{name}" for name in LIGHT)
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(module=module)], capture_output=True, text=True, check=True
     )
     assert set(json.loads(done.stdout.splitlines()[-1])) <= {"airloom"}
 
 
-def test_the_hook_asks_for_no_cloud_before_it_is_used() -> None:
-    module = "airloom.hooks.datastore"
+@pytest.mark.parametrize("module", ["airloom.hooks.datastore", "airloom.decorators.artifacts"])
+def test_no_cloud_is_asked_before_it_is_used(module: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(module=module)], capture_output=True, text=True, check=True
     )

@@ -79,15 +79,15 @@ def test_results_of_taskflow_tasks_are_versions(sandbox: Sandbox) -> None:
     run_id = finished(sandbox, dag_id)
     root, pathspec = sandbox.home / "store", f"{dag_id}/{run_id}"
 
-    assert without_airflow("run['summary'].task.data.return_value['steepest']", root, pathspec) == 2.0
+    assert without_airflow("run['summary'].task.data.steepest", root, pathspec) == 2.0
     # The class stands in the DAG file, and is there all the same.
     assert without_airflow("[t.data.model.slope for t in run['fit']]", root, pathspec) == [0.0, 1.0, 2.0]
     assert without_airflow("[t.id for t in run['fit'].task.parent_tasks[0].parent]", root, pathspec) == ["0"]
     assert without_airflow("run['fit']['1'].stdout", root, pathspec).startswith("fitting south")
 
-    reference = shown(sandbox, dag_id, run_id, "summary")
-    assert reference["pathspec"] == f"{pathspec}/summary/0/return_value"
-    assert (reference["type"], reference["attempt"]) == ("dict", 0)
+    reference = shown(sandbox, dag_id, run_id, "summary", "steepest")
+    assert reference["pathspec"] == f"{pathspec}/summary/0/steepest"
+    assert (reference["type"], reference["preview"], reference["attempt"]) == ("float", "2.0", 0)
     assert sandbox.api.xcom(dag_id, run_id, "report") == "3 models, the steepest has 2"
 
     run = Run(pathspec, datastore=root)
@@ -109,8 +109,8 @@ def test_results_of_taskflow_tasks_are_versions(sandbox: Sandbox) -> None:
     finished(sandbox, dag_id, run_id)
     again = Task(f"{pathspec}/summary/0", datastore=root)
     assert again.attempts == [0, 1]
-    assert Task(f"{pathspec}/summary/0", attempt=0, datastore=root).data.return_value["steepest"] == 2.0
-    assert shown(sandbox, dag_id, run_id, "summary")["attempt"] == 1
+    assert Task(f"{pathspec}/summary/0", attempt=0, datastore=root).data.steepest == 2.0
+    assert shown(sandbox, dag_id, run_id, "summary", "steepest")["attempt"] == 1
 
 
 def test_the_backend_keeps_xcoms_of_a_dag_that_knows_nothing_of_it(with_backend: Sandbox) -> None:
