@@ -23,8 +23,10 @@ from airloom.sandbox.processes import Process, end, end_all, free_ports, spawn, 
 
 WORKERS = ("worker1", "worker2")
 SLOTS = 4  # of each worker
+# Some always wait in Redis, so that every slot is filled.
+_ON_THE_WAY = 2 * SLOTS * len(WORKERS)
 # How long a worker may be silent until its tasks are given up; its tasks speak every second.
-SILENCE_S = 12
+SILENCE_S = 20
 _COMPONENTS = {
     "api-server": ["api-server"],
     "scheduler": ["scheduler", "--skip-serve-logs"],
@@ -66,7 +68,7 @@ class CeleryAirflow:
             Path(sys.executable),
             secret=secret,
             ports=(port, worker_logs, trigger_logs),
-            parallelism=SLOTS * len(WORKERS),
+            parallelism=_ON_THE_WAY,
             datastore_root=str(self.store),
             extra={
                 "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
@@ -78,16 +80,15 @@ class CeleryAirflow:
                 "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": "3600",
                 "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(SILENCE_S),
                 "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
-                # A task that a lost worker had taken and not begun stays queued for this long.
-                "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "20",
-                "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "5",
-                "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": str(SLOTS * len(WORKERS)),
+                "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+                "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "3",
+                "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": str(_ON_THE_WAY),
             },
         )
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
-        """Create the tables, start everything, wait until tasks can be scheduled."""
+        """Create the tables, start everything, wait until tasks can be scheduled and taken."""
         deadline = time.monotonic() + _START_S
         migration = self._spawn("migrate", ["db", "migrate"])
         try:
@@ -121,7 +122,7 @@ class CeleryAirflow:
             beat = health.get(part, {}).get(f"latest_{part}_heartbeat")
             if beat is None or not datetime.fromisoformat(beat):
                 return name
-        return None
+        return next((name for name in WORKERS if " ready." not in self.log_tail(name, 1000)), None)
 
     def worker_of(self, pid: int) -> str | None:
         """Name of the worker to which a living process belongs."""
