@@ -94,10 +94,7 @@ def subflows_host():
 
     @task
     def read(small, large, tree):
-        from airloom.hooks.datastore import DatastoreHook
-
-        hook = DatastoreHook()
-        return [hook.get_artifact(found).data for found in (small, large, tree)]
+        return [small, large, tree]
 
     rows = count("{{ dag_run.conf['folder'] }}")
     small = sub_train(group_id="small", rows=rows, word="{{ dag_run.conf['word'] }}")

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk.bases.decorator import DecoratedOperator, _TaskDecorator, task_decorator_factory
-from airflow.sdk.definitions.xcom_arg import PlainXComArg
 
 from airloom.errors import FlowError
 from airloom.names import did_you_mean
-from airloom.operators.references import datastore, items, note, resolve, unloaded, whole_of
+from airloom.operators.references import datastore, items, note, resolve, whole_of
+from airloom.operators.xcom_args import ArtifactsXComArg
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -28,28 +28,6 @@ RETURN = "return_value"
 """Name of the artifact of a task that returns one value: that of Airflow's XCom."""
 
 _SIZES = {"cpu": "cpu", "memory": "memory_mib", "gpu": "gpu", "disk": "disk_mib"}
-
-
-class ArtifactsXComArg(PlainXComArg):
-    """What such a task returned, in the arguments of other tasks: the value, loaded where it is used."""
-
-    def __getitem__(self, item: str) -> ArtifactsXComArg:
-        super().__getitem__(item)  # refuses what is no name
-        return ArtifactsXComArg(operator=self.operator, key=item)
-
-    def resolve(self, context: Mapping[str, Any]) -> Any:
-        """Give the value to a task that runs; a task of Airloom's loads it by itself.
-
-        Raises
-        ------
-        StoreError, ArtifactError
-            When it cannot be loaded.
-        """
-        with unloaded():
-            found = super().resolve(context)
-        task = context["task"]
-        reader = getattr(task, "operator_class", type(task))
-        return found if issubclass(reader, ArtifactsOperator) else resolve(found)
 
 
 class ArtifactsOperator(DecoratedOperator, PythonOperator):
@@ -65,6 +43,8 @@ class ArtifactsOperator(DecoratedOperator, PythonOperator):
     size
         What the task asks for, noted with each attempt: cpu in vCPU, memory and disk in MiB, gpu.
     """
+
+    takes_references: ClassVar[bool] = True
 
     template_fields: Sequence[str] = ("templates_dict", "op_args", "op_kwargs")
     template_fields_renderers: ClassVar[dict[str, str]] = {

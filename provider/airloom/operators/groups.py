@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import TaskGroup
 
 from airloom.errors import DeployError
+from airloom.operators.xcom_args import ArtifactsXComArg
 
 if TYPE_CHECKING:
     from airflow.sdk import XComArg
@@ -60,13 +61,12 @@ class FlowTaskGroup(TaskGroup):
         self._end = end
 
     def output(self, artifact: str) -> XComArg:
-        """Reference to an artifact of the last step, for downstream tasks, which then run after the flow.
+        """Give an artifact of the last step to downstream tasks, which then run after the flow.
 
-        ``@task.artifacts``, and any task where `airloom.xcom.ArtifactXComBackend` is in use, gets its value;
-        others get a dict whose ``pathspec`` `DatastoreHook.get_artifact` reads.
+        A task that takes it as an argument gets the value; ``ti.xcom_pull`` and templates give a
+        reference, whose ``pathspec`` `DatastoreHook.get_artifact` reads.
         """
         end: Any = self.children[f"{self.group_id}.{self._end}"]
         if artifact not in end.flow_outputs:
             end.flow_outputs = (*end.flow_outputs, artifact)
-        found: XComArg = end.output[artifact]
-        return found
+        return ArtifactsXComArg(operator=end, key=artifact)
