@@ -61,6 +61,7 @@ def get_provider_info() -> dict[str, Any]:
             {"name": "artifacts", "class-name": "airloom.decorators.artifacts.artifacts_task"}
         ],
         "cli": ["airloom.airflow_cli.get_commands"],
+        "extra-links": ["airloom.links.AirloomLink"],
         "config": {
             "airloom": {
                 "description": "Where Airloom keeps runs and artifacts, and how it runs steps.",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from airloom.store.records import ErrorRecord, TagRecord
+from airloom.store.records import BY_HAND, ErrorRecord, TagRecord
 from support.pages import RUN, Browser, Recorder, artifact, plan
 
 OPEN = "/base/airloom"
@@ -179,3 +179,13 @@ def test_a_damaged_record_is_a_clear_page(recorder: Recorder, browser: Browser) 
     page = browser.get(f"{OPEN}/task/Train/{RUN}/start/0")
     assert page.status_code == 500
     assert "cannot be read" in text(page.text)
+
+
+def test_the_end_of_a_hand_written_dag_is_for_airflow_to_tell(recorder: Recorder, browser: Browser) -> None:
+    recorder.run(origin={"scheduler": "airflow", "dag_id": "Train", "dag_run_id": RUN, BY_HAND: True})
+    recorder.done("extract")
+    for where in (f"run/Train/{RUN}", "flow/Train"):
+        page = browser.get(f"{OPEN}/{where}")
+        assert page.status_code == 200
+        assert "not ended" not in page.text
+    assert "extract 1 done" in text(browser.get(f"{OPEN}/run/Train/{RUN}").text)

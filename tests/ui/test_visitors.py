@@ -43,12 +43,12 @@ def test_nobody_sees_a_page_without_a_login(browser: Browser, somebody: Somebody
     page = browser.get(f"{OPEN}/{where}")
     assert page.status_code == 303
     assert page.headers["location"] == (
-        f"/base/api/v2/auth/login?next={quote(f'/base/airloom/{where}', safe='')}"
+        f"/base/api/v2/auth/login?next={quote(quote(f'/base/airloom/{where}', safe='/:'), safe='')}"
     )
     assert page.text == ""
     program = browser.get(f"{OPEN}/{where}", headers={"accept": "*/*"})
     assert program.status_code == 401
-    assert "Train/" not in program.text.replace(f"Train%2F{RUN}", "")
+    assert "Train/" not in program.text.replace("Train%2F", "")
 
 
 @pytest.mark.usefixtures("filled")
@@ -68,7 +68,7 @@ def test_whoever_may_not_read_a_dag_cannot_tell_which_runs_it_has(
     somebody.allowed = {}
     there, gone = (browser.get(f"{OPEN}/run/Train/{run}") for run in (RUN, "another"))
     assert (there.status_code, gone.status_code) == (403, 403)
-    assert there.text.replace(quote(quote(RUN, safe="~:+@"), safe=""), "another") == gone.text
+    assert there.text.replace(quote(quote(RUN, safe="~:@"), safe=""), "another") == gone.text
     there, gone = (browser.get(f"{OPEN}/flow/{flow}") for flow in ("Train", "Other"))
     assert (there.status_code, gone.status_code) == (403, 403)
 

@@ -36,7 +36,7 @@ align-content:start}
 table{border-collapse:collapse;font-size:.9rem;width:100%}
 th,td{padding:.32rem .8rem .32rem 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
 th{color:var(--soft);font-weight:600;white-space:nowrap}
-td.number,th.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+td.number,th.number{text-align:right;padding-right:1.8rem;font-variant-numeric:tabular-nums;white-space:nowrap}
 td.name{white-space:nowrap}td.long{overflow-wrap:anywhere;min-width:14rem}
 code,pre{font:.85rem/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 code{overflow-wrap:anywhere}

@@ -51,7 +51,7 @@ def flow_page(at: Addresses, flow: str, rows: Sequence[RunRow], number: int, loo
         [
             (
                 link(at.of(Pathspec(flow, row.facts.run)), row.facts.run),
-                run_state(row.end),
+                run_state(row.facts.record, row.end),
                 row.facts.record.user,
                 time(row.facts.record.created_at),
                 None if row.end is None else _between(row.facts.record.created_at, row.end.finished_at),
@@ -106,7 +106,7 @@ def run_page(
     )
     doc = markdown(run.plan.doc) if run.plan.doc else ""
     body = (
-        f"<h1>{escaped(spec)}</h1>{run_state(end).text}{doc}"
+        f"<h1>{escaped(spec)}</h1>{run_state(record, end).text}{doc}"
         f'<div class="columns">{left}{right}</div>'
         + section("Steps", table(_STEP_COLUMNS, (_step_row(at, spec, row) for row in steps)))
         + section("Parameters", _parameters(run))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from airloom.cards.text import escaped
 from airloom.names import Pathspec
-from airloom.store.records import EndRecord, FailedRecord
+from airloom.store.records import BY_HAND, EndRecord, FailedRecord, RunRecord
 from airloom.ui.addresses import Addresses
 from airloom.ui.markup import Html, link, state
 from airloom.ui.reading import Attempt
@@ -20,10 +20,10 @@ def trail(at: Addresses, spec: Pathspec) -> Iterator[Html]:
     yield Html(f"<span>{escaped(parts[-1])}</span>")
 
 
-def run_state(end: EndRecord | None) -> Html:
-    """How a run ended."""
+def run_state(record: RunRecord, end: EndRecord | None) -> Html:
+    """How a run ended; nothing of a hand-written DAG's, whose end Airflow alone knows."""
     if end is None:
-        return state("not ended", "open")
+        return Html("") if record.origin.get(BY_HAND) else state("not ended", "open")
     return state("successful", "done") if end.successful else state("failed", "failed")
 
 
