@@ -3,12 +3,14 @@
 # make check  the house rules: format, lint, types, layers
 # make fast   the tests that start no whole Airflow
 # make bench  the paired benchmarks; see docs/benchmarks.md
+# make compat a lean part of the tests with the oldest Airflow; see docs/compatibility.md
+# make docs   the documentation as a site, below build/site
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test check fast bench
+.PHONY: demo test check fast bench compat docs
 
 $(VENV)/.installed: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -36,3 +38,20 @@ check: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks $(ARGS)
+
+# With an Airflow of its own; that one warns of imports that its providers still do.
+OLDEST ?= .venv.oldest
+LEAN = tests/operators tests/hooks tests/decorators tests/xcom tests/compiler/test_golden.py tests/compiler/test_dagfile.py tests/test_packaging.py tests/system/test_deploys.py tests/system/test_hand_written.py tests/system/test_shapes.py
+
+$(OLDEST)/.installed: setup.cfg tests/compat/oldest.txt
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet -c tests/compat/oldest.txt -e '.[test]'
+	env -u PYTHONDONTWRITEBYTECODE $(OLDEST)/bin/python -m compileall -q -j 0 $(OLDEST)/lib || true
+	touch $@
+
+compat: $(OLDEST)/.installed
+	$(OLDEST)/bin/python -m pytest -W default $(LEAN) $(ARGS)
+
+docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m sphinx -q -n -W --keep-going -c docs -d build/doctrees . build/site

@@ -400,7 +400,7 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_examples_and_pages_that_are_named_are_there(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    for name in re.findall(r"\b(?:examples|docs)/[\w/.]*\w", text):
+    for name in re.findall(r"\b(?:examples|docs)/[\w/.-]*\w", text):
         assert (ROOT / name).exists(), f"{name_of(page)} names {name}"
 
 
