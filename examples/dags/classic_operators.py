@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airflow.providers.standard.operators.bash import BashOperator
+from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import DAG
 
 from airloom.operators.artifacts import LoadArtifactOperator, SaveArtifactOperator
@@ -25,5 +26,7 @@ with DAG("classic_operators", schedule=None, tags=["airloom", "example"]):
         env={"FOLDER": FOLDER, "IN": f"{FOLDER}/in.txt", "OUT": "{{ ti.xcom_pull('fetch') }}"},
         append_env=True,
     )
+    # As an argument, what was saved is its value, in any operator.
+    size = PythonOperator(task_id="size", python_callable=len, op_args=[keep.output])
     write >> keep >> fetch >> compare
     keep >> note >> compare

@@ -114,3 +114,4 @@ def test_constructors_only_assign() -> None:
     save = SaveArtifactOperator(task_id="s", artifact="model", value="{{ c }}")
     assert [getattr(load, name) for name in load.template_fields] == ["{{ a }}", "{{ b }}"]
     assert [getattr(save, name) for name in save.template_fields] == ["model", "{{ c }}", None]
+    assert all(type(one.output).__name__ == "ArtifactsXComArg" for one in (load, save))

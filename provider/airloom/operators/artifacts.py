@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airloom.operators.xcom_args import ArtifactsXComArg
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -34,8 +36,8 @@ class LoadArtifactOperator(BaseOperator):
         Path on the worker that the value is written to, and that is pushed. Bytes and text are
         written as they are, everything else pickled. The folder is made.
     as_value
-        The value itself is pushed: for small plain ones. Else the reference is, which tasks of
-        Airloom's, and with the XCom backend all tasks, get as the value.
+        The value itself is pushed: for small plain ones, and for templates. Else the reference is;
+        tasks that take ``output`` as an argument get the value all the same.
     """
 
     template_fields: Sequence[str] = ("artifact", "file")
@@ -53,6 +55,11 @@ class LoadArtifactOperator(BaseOperator):
         self.artifact = artifact
         self.file = file
         self.as_value = as_value
+
+    @property
+    def output(self) -> ArtifactsXComArg:
+        """What it pushes, as an argument of other tasks: they get the value."""
+        return ArtifactsXComArg(operator=self)
 
     def execute(self, context: Context) -> Any:
         """Find the artifact; return the path, the value or the reference.
@@ -98,6 +105,11 @@ class SaveArtifactOperator(BaseOperator):
         self.artifact = artifact
         self.value = value
         self.file = file
+
+    @property
+    def output(self) -> ArtifactsXComArg:
+        """What it pushes, as an argument of other tasks: they get the value."""
+        return ArtifactsXComArg(operator=self)
 
     def execute(self, context: Context) -> Json:
         """Save it; return the reference.

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 MARK = "airloom_artifact"
 
+_CONTAINERS = (dict, list, tuple)
+
 # Which attempts each task of this process has read; None stands for what runs outside of a task.
 _read: defaultdict[tuple[str, str, str, int] | None, dict[str, None]] = defaultdict(dict)
 _as_they_are = 0
@@ -100,6 +102,8 @@ def resolve(value: Any) -> Any:
         found = {name: _resolved(item, whole) for name, item in value.items()}
         return found if any(found[name] is not value[name] for name in value) else value
     if kind is list or kind is tuple:
+        if not any(type(item) in _CONTAINERS for item in value):  # a long list of numbers stays as it is
+            return value
         whole = {}
         inside = [_resolved(item, whole) for item in value]
         return kind(inside) if any(new is not old for new, old in zip(inside, value, strict=True)) else value
