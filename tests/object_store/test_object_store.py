@@ -63,7 +63,7 @@ class TestPutAndGet:
             io.BytesIO(b"file"),
             io.StringIO("ü"),
         ],
-        ids=repr,
+        ids=["empty", "bytes", "bytearray", "memoryview", "text", "BytesIO", "StringIO"],
     )
     def test_bytes_come_in_many_forms(self, tmp_path: Path, value: object) -> None:
         expected = (
