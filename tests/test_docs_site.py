@@ -36,6 +36,18 @@ def test_every_page_is_in_the_navigation() -> None:
     assert not missing, f"link these in docs/index.md, below a heading: {sorted(missing)}"
 
 
+def test_every_part_of_the_provider_is_in_the_list_of_operators() -> None:
+    kind = re.compile(
+        r"^class ([A-Z]\w+)\((?:\w+, )*\w*(?:Operator|Sensor|Trigger|Hook|XCom|Bundle)\b", re.MULTILINE
+    )
+    package = ROOT / "provider" / "airloom"
+    code = "".join(file.read_text(encoding="utf-8") for file in package.rglob("*.py"))
+    listed = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
+    parts = {name for name in kind.findall(code) if not name.startswith("_")}
+    assert "StepOperator" in parts
+    assert {name for name in parts if f"| `{name}` |" not in listed} == set()
+
+
 def test_pictures_are_small_and_shown() -> None:
     pictures = sorted((ROOT / "docs" / "images").glob("*"))
     text = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").rglob("*.md"))
