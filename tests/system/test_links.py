@@ -122,6 +122,8 @@ def airflow(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Airfl
 def test_each_task_of_a_flow_has_a_link_to_what_it_left(airflow: Airflow) -> None:
     for task, index in (("start", -1), ("fit", 0), ("fit", 1), ("end", -1)):
         (url,) = (airflow.links("LinkedFlow", airflow.run, task, index)[name] for name in [NAME])
+        # What the page falls back on when Airflow has forgotten the task's fields.
+        assert "flow=LinkedFlow&plan=b3" in url
         answer = airflow.get(url, airflow.token)
         assert answer.status_code == 303
         where = f"/airloom/task/LinkedFlow/{airflow.run}/{task}/{max(index, 0)}"

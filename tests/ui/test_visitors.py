@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import html
+import importlib.util
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
-from airloom.plan import Project
+from airloom.plan import Project, Transition
 from airloom.settings import Settings
 from airloom.store.records import ErrorRecord
 from airloom.ui import server
@@ -219,3 +221,36 @@ def test_a_branch_of_a_project_leads_to_its_own_run(
 def test_a_task_of_a_hand_written_dag_is_a_step_of_a_flow_with_its_id(browser: Browser) -> None:
     assert where_to(browser, "extract", "-1") == f"/task/Train/{RUN}/extract/0"
     assert where_to(browser, "extract", "2") == f"/task/Train/{RUN}/extract/2"
+
+
+def test_a_parallel_step_leads_to_all_tasks_of_its_gang(
+    recorder: Recorder, browser: Browser, somebody: Somebody
+) -> None:
+    start, fit, end = plan().steps
+    gang = replace(start, transition=Transition("parallel", ("fit",), count=2))
+    digest = recorder.datastore.save_plan(replace(plan(), steps=(gang, fit, end)))
+    somebody.fields["Train", RUN, "fit", -1] = {"flow": "Train", "plan": digest, "index": None}
+    assert where_to(browser, "fit", "-1") == f"/step/Train/{RUN}/fit"
+
+
+def test_a_task_group_leads_to_the_newest_run_of_its_flow(
+    filled: Recorder, browser: Browser, somebody: Somebody
+) -> None:
+    pytest.importorskip("airflow", reason="Airflow is not installed")
+    first = f"Train:etl.models:{RUN}"
+    for run in (first, f"{first}~2"):
+        filled.run(run=run)
+    fields = given(filled, flow_group="etl.models")
+    somebody.fields["Train", RUN, "etl.models.start", -1] = fields
+    assert where_to(browser, "etl.models.start", "-1") == f"/task/Train/{first}~2/start/0"
+
+
+def test_the_link_names_operators_that_there_are() -> None:
+    pytest.importorskip("airflow", reason="Airflow is not installed")
+    from airloom.links import AirloomLink
+
+    for operator in AirloomLink.operators:
+        spec = importlib.util.find_spec(operator.__module__)
+        assert spec is not None
+        tree = ast.parse(Path(str(spec.origin)).read_text())
+        assert operator.__name__ in {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
