@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from airloom import settings
+from airloom.cli.deployments import warn_if_stale
 from airloom.cli.main import main
 from airloom.compiler.dagfile import render
 from airloom.compiler.planner import Compiled, compile_flow
@@ -21,7 +22,7 @@ from airloom.compiler.seals import is_sealed, read_seal
 from airloom.deploy import deploy, deploy_to_store
 from airloom.deploys.folders import dag_files
 from airloom.errors import AlreadyExists, CorruptBlob, DeployError, NotFound
-from airloom.plan import Project
+from airloom.plan import Plan, Project
 from airloom.runtime.code import import_flow
 from airloom.settings import Settings
 from airloom.store.deployments import DeployedFile, Deployments, Version
@@ -392,6 +393,42 @@ def test_the_verbs_of_deployments(
     assert "rolled back" in said(capsys, "deployments", "rollback", "ShopFlow")
     assert "did you mean 'ShopFlow'" in said(capsys, "deployments", "show", "ShopFlo", code=5)
     assert "has no change '99'" in said(capsys, "deployments", "rollback", "ShopFlow", "--to", "99", code=5)
+
+
+def test_branches_and_production_are_deployments_of_their_own(
+    compiled: Compiled, own: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for project in (Project("shops", "prod", production=True), Project("shops", "test.new")):
+        deploy_to_store(replace(compiled, plan=replace(compiled.plan, project=project)), own)
+    one, other = said(capsys, "deployments", "list").splitlines()
+    assert one.startswith(
+        "shops.prod.ShopFlow  ShopFlow of shop_flow.py  project shops, production  plan b3:"
+    )
+    assert other.startswith(
+        "shops.test.new.ShopFlow  ShopFlow of shop_flow.py  project shops, test.new  plan"
+    )
+    assert "project shops, test.new" in said(capsys, "deployments", "show", "shops.test.new.ShopFlow")
+    said(capsys, "deployments", "delete", "shops.test.new.ShopFlow")
+    (left,) = json.loads(said(capsys, "deployments", "list", "--json"))
+    assert (left["project"], left["production"], left["file"]) == ("shops", True, "shops_prod_ShopFlow.py")
+
+
+def test_a_stale_deployment_is_told(
+    compiled: Compiled, own: Settings, dags: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(plan: Plan, own: Settings = own) -> str:
+        warn_if_stale(plan, own)
+        return capsys.readouterr().err
+
+    changed = other_word(compiled, "more")
+    assert told(compiled.plan) == ""
+    deploy(compiled, own, dags)
+    assert told(compiled.plan) == ""
+    assert f"gets the plan {compiled.plan.digest[:11]}, not {changed.plan.digest[:11]}" in told(changed.plan)
+    deploy_to_store(changed, own)
+    assert told(changed.plan) == ""
+    (dags / "file").touch()
+    assert told(changed.plan, replace(own, datastore_root=str(dags / "file"))) == ""
 
 
 def test_a_rollback_to_a_plan_that_is_gone_is_refused(

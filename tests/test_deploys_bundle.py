@@ -124,12 +124,13 @@ def test_old_versions_go_and_those_in_use_stay(store: Deployments, folder: Path)
 # -- Airflow's side --------------------------------------------------------------------------
 
 BUNDLE = """
-import json, sys
+import json, os, sys
 from airloom.bundles import AirloomDagBundle
 from airloom.errors import AirloomError
 found = []
 for version in sys.argv[1:]:
-    bundle = AirloomDagBundle(name="airloom", version=version or None, refresh_interval=1)
+    kwargs = json.loads(os.environ.get("BUNDLE_KWARGS", "{}"))
+    bundle = AirloomDagBundle(name="airloom", version=version or None, refresh_interval=1, **kwargs)
     assert bundle.supports_versioning
     try:
         bundle.initialize()
@@ -171,7 +172,8 @@ def test_the_bundle_shows_the_newest_and_older_versions(store: Deployments, tmp_
     first = put(store, "one", "before")
     assert bundles(home, root, "") == [[first, {"one.py": "before"}]]
     second = put(store, "one", "after")
-    newest, older, nothing = bundles(home, root, "", first, "0" * 64)
+    kwargs = json.dumps({"datastore_root": root})
+    newest, older, nothing = bundles(home, "", "", first, "0" * 64, BUNDLE_KWARGS=kwargs)
     assert newest == [second, {"one.py": "after"}]
     assert older == [first, {"one.py": "before"}]
     assert nothing.startswith("NotFound: the store has no version")
