@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,11 @@ import pytest
 
 from airloom.client import Flow, Run, Task
 from airloom.sandbox import Sandbox
+from support.stores import Server, only
 
 pytestmark = pytest.mark.system
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "dags"
-BACKEND = {"AIRFLOW__CORE__XCOM_BACKEND": "airloom.xcom.ArtifactXComBackend"}
 
 
 def finished(airflow: Sandbox, dag_id: str, run_id: str = "") -> str:
@@ -37,7 +38,7 @@ def finished(airflow: Sandbox, dag_id: str, run_id: str = "") -> str:
     return run_id
 
 
-def without_airflow(code: str, root: Path, pathspec: str) -> Any:
+def without_airflow(code: str, root: Path | str, pathspec: str, server: Server | None = None) -> Any:
     """What an expression over ``run`` gives in a process of its own, which has no Airflow."""
     program = (
         "import json, sys\n"
@@ -49,7 +50,7 @@ def without_airflow(code: str, root: Path, pathspec: str) -> Any:
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env={"AIRLOOM_DATASTORE_ROOT": str(root), "PATH": "/usr/bin:/bin"},
+        env={**({} if server is None else only(server)), "AIRLOOM_DATASTORE_ROOT": str(root)},
         capture_output=True,
         text=True,
         check=False,
@@ -65,13 +66,37 @@ def shown(airflow: Sandbox, dag_id: str, run_id: str, task_id: str, key: str = "
     return airflow.api.request("GET", path.replace(" ", "%20"), query=query)["value"]
 
 
+@dataclass(frozen=True)
+class WithBackend:
+    """An Airflow with the XCom backend, whose datastore is a bucket that a connection opens."""
+
+    airflow: Sandbox
+    root: str
+    server: Server
+
+    def read(self, code: str, pathspec: str) -> Any:
+        return without_airflow(code, self.root, pathspec, self.server)
+
+
 @pytest.fixture(scope="module")
-def with_backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    home = tmp_path_factory.mktemp("backend")
-    with Sandbox(
-        home, datastore_root=str(home / "store"), python=Path(sys.executable), environment=BACKEND
-    ) as running:
-        yield running
+def with_backend(s3_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WithBackend]:
+    home, root = tmp_path_factory.mktemp("backend"), f"{s3_server.bucket()}/xcoms"
+    connection = {
+        "conn_type": "aws",
+        "login": "key",
+        "password": "secret",
+        "extra": {"endpoint_url": s3_server.url, "region_name": "us-east-1"},
+    }
+    environment = {
+        "AIRFLOW__CORE__XCOM_BACKEND": "airloom.xcom.ArtifactXComBackend",
+        "AIRFLOW__AIRLOOM__DATASTORE_CONNECTION": "the_store",
+        "AIRFLOW_CONN_THE_STORE": json.dumps(connection),
+        "AIRLOOM_CACHE_DIR": str(home / "cache"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    python = Path(sys.executable)
+    with Sandbox(home, datastore_root=root, python=python, environment=environment) as running:
+        yield WithBackend(running, root, s3_server)
 
 
 def test_results_of_taskflow_tasks_are_versions(sandbox: Sandbox) -> None:
@@ -113,45 +138,44 @@ def test_results_of_taskflow_tasks_are_versions(sandbox: Sandbox) -> None:
     assert shown(sandbox, dag_id, run_id, "summary", "steepest")["attempt"] == 1
 
 
-def test_the_backend_keeps_xcoms_of_a_dag_that_knows_nothing_of_it(with_backend: Sandbox) -> None:
-    dag_id = "xcom_backend"
-    run_id = finished(with_backend, dag_id)
-    root, pathspec = with_backend.home / "store", f"{dag_id}/{run_id}"
+@pytest.mark.store
+def test_the_backend_keeps_xcoms_of_a_dag_that_knows_nothing_of_it(with_backend: WithBackend) -> None:
+    airflow, read, dag_id = with_backend.airflow, with_backend.read, "xcom_backend"
+    run_id = finished(airflow, dag_id)
+    pathspec = f"{dag_id}/{run_id}"
 
     last = "run['report'].task.data.return_value"
-    assert without_airflow(f"{last}['sums']", root, pathspec) == [4498500, 8995500500]
-    assert without_airflow(f"{last}['rows']", root, pathspec) == 3
-    assert without_airflow("run['columns'].task['raw text'].size > 0", root, pathspec) is True
-    assert without_airflow("[len(t.data.return_value['values']) for t in run['total']]", root, pathspec) == [
-        3000,
-        3000,
-    ]
+    assert read(f"[{last}['sums'], {last}['rows']]", pathspec) == [[4498500, 8995500500], 3]
+    assert read("run['columns'].task['raw text'].data[:6]", pathspec) == "1,2,3\n"
+    lengths = "[len(t.data.return_value['values']) for t in run['total']]"
+    assert read(lengths, pathspec) == [3000, 3000]
     # Its last task has left something there: so the end of the run is known, too.
-    assert without_airflow("[run.finished, run.successful]", root, pathspec) == [True, True]
+    assert read("[run.finished, run.successful]", pathspec) == [True, True]
 
-    reference = shown(with_backend, dag_id, run_id, "columns")
+    reference = shown(airflow, dag_id, run_id, "columns")
     assert reference["pathspec"] == f"{pathspec}/columns/0/return_value"
     assert reference["type"] == "dict"
     assert reference["preview"].startswith("dict of 2")
-    assert "return_value" not in reference
-    assert shown(with_backend, dag_id, run_id, "columns", "rows") == 3
-    assert len(json.dumps(with_backend.api.xcom(dag_id, run_id, "columns", "raw text"))) < 1000
+    assert shown(airflow, dag_id, run_id, "columns", "rows") == 3
+    assert len(json.dumps(airflow.api.xcom(dag_id, run_id, "columns", "raw text"))) < 1000
 
-    with_backend.api.clear(dag_id, run_id, ["parts"], downstream=True)
-    finished(with_backend, dag_id, run_id)
-    parts = Task(f"{pathspec}/parts/0", datastore=root)
-    assert parts.attempts == [0, 1]
-    assert Task(f"{pathspec}/parts/0", attempt=0, datastore=root).data.return_value == parts.data.return_value
-    assert parts.parent_pathspecs == (f"{pathspec}/columns/0@1",)
+    airflow.api.clear(dag_id, run_id, ["parts"], downstream=True)
+    finished(airflow, dag_id, run_id)
+    assert read("run['parts'].task.attempts", pathspec) == [0, 1]
+    both = f"[airloom.Task('{pathspec}/parts/0', attempt=n).data.return_value for n in (0, 1)]"
+    assert read(f"(lambda old, new: old == new)(*{both})", pathspec) is True
+    assert read("run['parts'].task.parent_pathspecs", pathspec) == [f"{pathspec}/columns/0@1"]
 
 
-def test_with_the_backend_taskflow_tasks_hand_values_on_as_without_it(with_backend: Sandbox) -> None:
+@pytest.mark.store
+def test_with_the_backend_taskflow_tasks_hand_values_on_as_without_it(with_backend: WithBackend) -> None:
     dag_id = "artifacts_in_taskflow"
-    run_id = finished(with_backend, dag_id)
-    run = Run(f"{dag_id}/{run_id}", datastore=with_backend.home / "store")
-    assert with_backend.api.xcom(dag_id, run_id, "report") == "3 models, the steepest has 2"
-    assert [task.data.model.slope for task in run["fit"]] == [0.0, 1.0, 2.0]
-    assert all(task.attempts == [0] for step in run for task in step)
+    run_id = finished(with_backend.airflow, dag_id)
+    assert with_backend.airflow.api.xcom(dag_id, run_id, "report") == "3 models, the steepest has 2"
+    slopes = "[task.data.model.slope for task in run['fit']]"
+    assert with_backend.read(slopes, f"{dag_id}/{run_id}") == [0.0, 1.0, 2.0]
+    attempts = "[task.attempts for step in run for task in step if step.id != 'report']"
+    assert with_backend.read(attempts, f"{dag_id}/{run_id}") == [[0]] * 5
 
 
 def test_classic_operators_put_files_into_the_datastore_and_back(sandbox: Sandbox) -> None:
@@ -160,4 +184,5 @@ def test_classic_operators_put_files_into_the_datastore_and_back(sandbox: Sandbo
     run = Run(f"{dag_id}/{run_id}", datastore=sandbox.home / "store")
     assert run["keep"].task.data.text == f"hello from {run_id}\n".encode()
     assert run["note"].task.data.note == "kept by classic_operators"
+    assert sandbox.api.xcom(dag_id, run_id, "size") == len(f"hello from {run_id}\n")
     assert sandbox.api.xcom(dag_id, run_id, "fetch") == f"/tmp/airloom_example/{run_id}/out.txt"
