@@ -60,7 +60,10 @@ def test_it_is_found_as_a_decorator_of_tasks() -> None:
 
 def test_a_dag_with_it_serializes_alike_each_time() -> None:
     from airflow.sdk import DAG, task
-    from airflow.serialization.serialized_objects import DagSerialization
+    from airflow.serialization import serialized_objects
+
+    # SerializedDAG is its name in Airflow 3.1.
+    serialization = getattr(serialized_objects, "DagSerialization", None) or serialized_objects.SerializedDAG
 
     def made() -> Any:
         with DAG("d", schedule=None) as dag:
@@ -74,7 +77,7 @@ def test_a_dag_with_it_serializes_alike_each_time() -> None:
                 pass
 
             plain(fit.expand(n=[1, 2])["model"])
-        return json.dumps(DagSerialization.to_dict(dag), sort_keys=True)
+        return json.dumps(serialization.to_dict(dag), sort_keys=True)
 
     assert made() == made()
     assert "airloom.decorators.artifacts" in made()

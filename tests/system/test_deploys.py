@@ -55,9 +55,13 @@ if __name__ == "__main__":
 HASHES = """
 import json, sys
 from pathlib import Path
-from airflow.dag_processing.dagbag import DagBag
 from airflow.models.serialized_dag import SerializedDagModel
-from airflow.serialization.serialized_objects import DagSerialization
+try:
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.serialization.serialized_objects import DagSerialization
+except ImportError:  # Airflow 3.1
+    from airflow.models.dagbag import DagBag
+    from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization
 folder = Path(sys.argv[1])
 bag = DagBag(folder, bundle_path=folder, bundle_name="dags-folder")
 hashes = {name: SerializedDagModel.hash(DagSerialization.to_dict(dag)) for name, dag in bag.dags.items()}
