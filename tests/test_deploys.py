@@ -202,6 +202,13 @@ def test_a_copy_below_another_folder_is_a_second_file_of_the_dag(
         deploy(compiled, own, dags)
 
 
+def test_links_of_a_folder_are_followed_once(compiled: Compiled, own: Settings, dags: Path) -> None:
+    (dags / "round").symlink_to(dags)
+    file = deploy(compiled, own, dags).file
+    assert [found.path for found in dag_files(dags)] == [file]
+    assert deploy(compiled, own, dags).what == "left unchanged"
+
+
 def test_a_second_folder_is_told(compiled: Compiled, own: Settings, dags: Path, tmp_path: Path) -> None:
     second = tmp_path / "second"
     second.mkdir()

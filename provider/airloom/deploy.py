@@ -73,7 +73,7 @@ def deploy(
     text = _render(compiled.plan, templates)
     plan, file = compiled.plan, dags_folder / file_name(compiled.plan.dag_id)
     check_folder(dags_folder)
-    before = _existing(file, plan)
+    before = _existing(file)
     if before is not None:
         _refuse_other(_seal_of(before, file), plan, str(file), force=force)
     other = taken_by(dags_folder, plan.dag_id, file)
@@ -125,7 +125,7 @@ def deploy_group(
     plan = compiled.plan
     text, file = render_group(plan, templates=templates), folder / group_file_name(plan)
     check_folder(folder)
-    before = _existing(file, plan)
+    before = _existing(file)
     if before is not None:
         _refuse_other(_seal_of(before, file), plan, str(file), force=force)
     datastore = Datastore.open(settings)
@@ -216,7 +216,7 @@ def _render(plan: Plan, templates: Path | None) -> str:
     return render(plan, templates=templates)
 
 
-def _existing(file: Path, plan: Plan) -> str | None:
+def _existing(file: Path) -> str | None:
     try:
         return file.read_text(encoding="utf-8")
     except FileNotFoundError:

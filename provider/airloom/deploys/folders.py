@@ -102,7 +102,13 @@ def write(file: Path, text: str) -> None:
 
 
 def _python_files(folder: Path) -> Iterator[tuple[Path, str]]:
-    for base, folders, names in os.walk(folder, followlinks=True):
+    seen: set[str] = set()
+    for base, folders, names in os.walk(folder, followlinks=True):  # as Airflow does
+        real = os.path.realpath(base)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__pycache__")
         for name in sorted(names):
             if not name.endswith(".py") or name.startswith("."):
