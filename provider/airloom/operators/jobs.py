@@ -13,14 +13,18 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+# Airflow 3.1 has these exceptions elsewhere; this module knows where.
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
 from airloom.errors import AirloomError, SettingsError, StepFailed, StepFailedForGood
 from airloom.failures import ENDED_BY_AIRFLOW, NEVER_STARTED, STOPPED_AT_TIMEOUT, Failure, FailureKind
+from airloom.names import unpack_indices
 from airloom.operators.definitions import refusal
 from airloom.operators.execution import failed_range, translate
 from airloom.operators.history import Attempt, History, history
 from airloom.operators.submissions import Refused, Submissions
+from airloom.plan import Recovery
 from airloom.runtime.logs import Log, parse
 from airloom.runtime.task import now
 from airloom.store.records import ErrorRecord, FailedRecord, JobRecord, Usage
@@ -50,6 +54,7 @@ def run(operator: JobStep, context: Context, *, resumed: bool) -> Json:
     except (ClientError, BotoCoreError) as error:
         found = refusal(error)
         if found is None or found.again:
+            _end_in_time(operator, context, execution, error)
             raise
         denied = SettingsError(
             f"AWS refuses: {found.reason}",
@@ -59,6 +64,47 @@ def run(operator: JobStep, context: Context, *, resumed: bool) -> Json:
         if execution is not None:
             execution.record_failure(denied)
         translate(denied)
+    except (AirflowSkipException, AirflowFailException):
+        raise
+    except Exception as error:
+        _end_in_time(operator, context, execution, error)
+        raise
+
+
+def _end_in_time(
+    operator: JobStep, context: Context, execution: JobExecution | None, error: Exception
+) -> None:
+    """Fail for good after too many tries that ended by no failure of an attempt; they count as losses.
+
+    Airflow's retries are the sum of all budgets: what fails each time would use them all.
+
+    Raises
+    ------
+    AirflowFailException
+        When the budget is used up. The job is stopped then, if AWS can be asked.
+    """
+    ti = context["ti"]
+    tries = int(ti.try_number) - max(int(ti.max_tries) - (operator.retries or 0), 0)
+    allowed = Recovery().losses if execution is None else execution.step.recovery.losses
+    explained, losses = (0, 0) if execution is None else execution.explained(operator.index or "")
+    used = max(tries - explained, 1) + losses
+    what = f"{type(error).__name__}: {error}"
+    if used <= allowed:
+        logger.warning("%s; another try follows (%d of %d losses)", what, used, allowed)
+        return
+    if operator.current_job:
+        try:
+            operator.stop(operator.current_job, ENDED_BY_AIRFLOW)
+        except (ClientError, BotoCoreError) as refused:
+            logger.warning("job %s could not be stopped: %s", operator.current_job, refused)
+    ended = StepFailedForGood(
+        f"{what}\n  next:  all {allowed} losses are used up",
+        where=f"the task {ti.task_id!r}",
+        mend="see the traceback above; clear the task to try again.",
+    )
+    if execution is not None:
+        execution.record_failure(ended)
+    raise AirflowFailException(str(ended)) from error
 
 
 class JobExecution(Submissions):
@@ -116,7 +162,14 @@ class JobExecution(Submissions):
             if len(hopeless) == len(known):
                 self._raise(known)
             due = {place: found for place, found in known.items() if place not in hopeless}
-            self._submit(due)
+            waited = self._submit(due) or waited
+
+    def explained(self, index: str) -> tuple[int, int]:
+        """How many tries since the last clear ended with a failed attempt; how many of those were losses."""
+        depth = self.step.depth - self.is_gang()
+        tasks = [history(self.datastore, self.key(p), self.generation) for p in unpack_indices(index, depth)]
+        losses = [sum(one.budget == "loss" for one in task.former) for task in tasks]
+        return max(len(task.former) for task in tasks), max(losses)
 
     # -- a job that there is ---------------------------------------------------------------
 
@@ -326,7 +379,8 @@ class JobExecution(Submissions):
 
     # -- a job that is due -----------------------------------------------------------------
 
-    def _submit(self, due: Mapping[Indices, History]) -> None:
+    def _submit(self, due: Mapping[Indices, History]) -> bool:
+        """Submit a job and wait for it; False when it was refused, and @catch has taken all of that."""
         submission, attempts = self.prepare(due)
         try:
             job = self.operator.submit(submission, self._context)
@@ -335,7 +389,12 @@ class JobExecution(Submissions):
                 self._fail(attempt, error.failure, None)
             known = {place: history(self.datastore, self.key(place), self.generation) for place in due}
             self._raise(known)
-            return
+            return False
         self._note(attempts, submission.name, job)
         size = submission.size
         logger.info("job %s (%s) with %s (%s)", job, submission.name, size, size.why)
+        # AWS is not asked about it at once: of a wide foreach that would be as many requests again.
+        patience = self._said.start_timeout_s if self._said else None
+        start_by = None if patience is None else time.time() + patience
+        self.operator.wait(self._context, job, start_by, self.timeout_s())
+        return True
