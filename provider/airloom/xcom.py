@@ -20,7 +20,7 @@ from typing import Any
 
 from airflow.sdk.bases.xcom import BaseXCom
 
-from airloom.operators.references import are_loaded, are_references, resolve
+from airloom.operators.references import are_loaded, are_references, may_be_last, resolve
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,8 @@ class ArtifactXComBackend(BaseXCom):
             # Steps of a flow with the DAG's id: their data is in the datastore already.
             logger.warning("the XCom %s stays in Airflow's table: %s", key, error.what)
             return BaseXCom.serialize_value(value)
-        if key == BaseXCom.XCOM_RETURN_KEY:
+        last = may_be_last(name.dag_id, name.run_id, name.task_id, name.map_index)
+        if key == BaseXCom.XCOM_RETURN_KEY and last:
             end_run_if_last(_datastore(), name)
         return BaseXCom.serialize_value(made)
 

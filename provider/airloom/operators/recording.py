@@ -201,7 +201,8 @@ class Recording:
         self.datastore.commit(self.key, self.attempt, done)
         names = ", ".join(artifacts) or "nothing"
         logger.info("saved %s of %s@%d", names, self.key.pathspec, self.attempt)
-        end_run_if_last(self.datastore, self.name)
+        if not after:
+            end_run_if_last(self.datastore, self.name)
 
     def _fail(self, error: BaseException, usage: Usage, pushed: dict[str, ArtifactRecord]) -> None:
         caught = CaughtException.of(error)
@@ -334,7 +335,10 @@ def _create(datastore: Datastore, name: TaskName, context: Context | None, code:
 
 
 def end_run_if_last(datastore: Datastore, name: TaskName) -> None:
-    """Record the end of a run when every other task of it has ended."""
+    """Record the end of a run when every other task of it has ended.
+
+    It asks Airflow for all states: not to be called for each of many tasks that others come after.
+    """
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
     found = RuntimeTaskInstance.get_task_states(dag_id=name.dag_id, run_ids=[name.run_id])

@@ -31,6 +31,8 @@ _CONTAINERS = (dict, list, tuple)
 
 # Which attempts each task of this process has read; None stands for what runs outside of a task.
 _read: defaultdict[tuple[str, str, str, int] | None, dict[str, None]] = defaultdict(dict)
+# What is known of tasks of this process: whether others come after them.
+_is_leaf: dict[tuple[str, str, str, int], bool] = {}
 _as_they_are = 0
 
 
@@ -236,10 +238,18 @@ def _reader() -> tuple[str, str, str, int] | None:
     from airflow.sdk import get_current_context
 
     try:
-        ti = get_current_context()["ti"]
+        context = get_current_context()
     except RuntimeError:
         return None
-    return ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index
+    ti = context["ti"]
+    found = ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index
+    _is_leaf[found] = not context["task"].downstream_task_ids
+    return found
+
+
+def may_be_last(dag_id: str, run_id: str, task_id: str, map_index: int) -> bool:
+    """Say whether a task may be the last of its run; of one that is mapped only when that is known."""
+    return _is_leaf.get((dag_id, run_id, task_id, map_index), map_index < 0)
 
 
 def datastore() -> Datastore:
