@@ -17,6 +17,9 @@ from airloom.client import Run, default_namespace, namespace
 from airloom.sandbox import Sandbox
 from airloom.store.deployments import Deployments
 
+# An Airflow of its own: beside that of the other tests.
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("bundle")]
+
 CommandLine = Callable[..., subprocess.CompletedProcess[str]]
 
 FLOW = """
@@ -85,7 +88,6 @@ def wait(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.2)
 
 
-@pytest.mark.system
 def test_a_run_stays_on_its_version_and_the_next_takes_the_new_one(
     bundled: Sandbox, write: Callable[[str], Path], command_line: CommandLine, tmp_path: Path
 ) -> None:
