@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.system
 CommandLine = Callable[..., subprocess.CompletedProcess[str]]
 
 GOOD = Path(__file__).parents[1] / "flows" / "good"
+EXAMPLES = Path(__file__).parents[2] / "examples" / "dags"
 
 # The first attempt of each task of `odd` fails; the item 13 fails for good.
 SUB_TRAIN = """
@@ -235,6 +237,9 @@ DAGS = {
 }
 
 
+EXAMPLE_DAGS = ("flow_as_task_group", "flow_as_one_task", "waits_for_a_flow", "runs_after_a_flow")
+
+
 @dataclass
 class Hosts:
     """Hand-written DAGs in an Airflow, and how to ask it and the store."""
@@ -287,9 +292,15 @@ def hosts(command_line: CommandLine, tmp_path_factory: pytest.TempPathFactory) -
         waiting.write_text(SUB_WAIT)
         for flow in (file, waiting):
             command_line(flow, "deploy", "--dags-folder", folder, root=root)
+        shutil.copy(EXAMPLES / "flows" / "word_count_flow.py", waiting.parent)
+        for options in ([], ["--as-task-group"]):
+            flow = waiting.parent / "word_count_flow.py"
+            command_line(flow, "deploy", *options, "--dags-folder", folder, root=root)
+        for example in ("flow_as_task_group.py", "flow_as_one_task.py"):
+            shutil.copy(EXAMPLES / example, folder)
         for name, text in DAGS.items():
             (sandbox.dags_folder / f"{name}.py").write_text(text)
-        for name in (*DAGS, "subflows_killed", "SubTrain", "SubWait"):
+        for name in (*DAGS, *EXAMPLE_DAGS, "subflows_killed", "SubTrain", "SubWait"):
             sandbox.api.wait_for_dag(name, 120)
         yield Hosts(sandbox, root)
 
@@ -402,6 +413,22 @@ def test_a_killed_task_goes_on_with_its_run_and_a_cleared_one_starts_another(
     assert hosts.sandbox.api.xcom("subflows_waiting", waiting, "run") == f"SubWait/{first}"
     found = hosts.sandbox.api.xcom("subflows_waiting", waiting, "beginning")
     assert found == f"SubWait/{first}/start/0/beginning"
+
+
+def test_the_examples_run(hosts: Hosts) -> None:
+    waits = hosts.start("waits_for_a_flow")
+    groups, task = hosts.start("flow_as_task_group"), hosts.start("flow_as_one_task")
+    hosts.end("flow_as_task_group", groups)
+    report = hosts.sandbox.api.xcom("flow_as_task_group", groups, "report")
+    assert report == "10 words, the longest is flow, and was flow_as_task_group"
+    before = hosts.flow_run(f"WordCountFlow/flow_as_task_group:before:{groups}")
+    assert before.data.counts == {"flow_as_task_group": 1, "words": 1}
+    hosts.end("flow_as_one_task", task)
+    counts = {"be": 2, "not": 1, "or": 1, "to": 2}
+    assert hosts.sandbox.api.xcom("flow_as_one_task", task, "report") == counts
+    hosts.end("waits_for_a_flow", waits)
+    pathspec = hosts.sandbox.api.xcom("flow_as_one_task", task, "run")
+    assert hosts.sandbox.api.xcom("waits_for_a_flow", waits, "counts") == f"{pathspec}/end/0/counts"
 
 
 def test_a_dag_is_scheduled_on_the_asset_of_a_flow(hosts: Hosts, tmp_path: Path) -> None:

@@ -437,10 +437,10 @@ def run_exit_hooks(flow: str, digest: str, context: Context, group: str | None =
     settings = airflow_settings()
     datastore = Datastore.open(settings)
     plan = datastore.plan(flow, digest)
-    if group and is_left_out(context, plan, group):
-        raise AirflowSkipException(f"the flow {plan.flow} has not run")
-    successful = not any(state in _BAD for state in _states(context, group or ""))
     name = run_of(datastore, plan, context, group)
+    if group and (is_left_out(context, plan, group) or not datastore.has_run(plan.flow, name)):
+        raise AirflowSkipException(f"the flow {plan.flow} has not begun")
+    successful = not any(state in _BAD for state in _states(context, group or ""))
     run = Run(f"{plan.flow}/{name}", datastore=datastore, _namespace_check=False)
     if not run.finished:  # its last task was killed: only Airflow knows
         datastore.end_run(plan.flow, name, successful)

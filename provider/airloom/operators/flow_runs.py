@@ -173,8 +173,9 @@ class FlowRuns:
             number, done = self._datastore.last_attempt(key)
             record = None if done is not None or number < 0 else self._datastore.failed(key, number)
             if record is not None:
+                kind = record.error.type.removeprefix("builtins.")
                 said = record.error.message.splitlines() or [""]
-                return f"step {step!r} ({step}/{task}): {record.error.type}: {said[0]}"
+                return f"step {step!r} ({step}/{task}): {kind}: {said[0]}"
         return f"step {step!r}"
 
 
