@@ -252,3 +252,50 @@ def test_a_store_of_such_runs_is_whole(store: Datastore) -> None:
     push(BIG)
     push(BIG, task="u", index=2)
     assert verify(store._objects, []).findings == []
+
+
+@pytest.mark.parametrize(
+    ("states", "end"),
+    [
+        (["success", "running"], True),
+        (["success", "running", "failed"], False),
+        (["success", "running", None], None),
+    ],
+)
+def test_the_last_task_of_a_run_records_its_end(
+    states: list[str | None], end: bool | None, store: Datastore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    airflow_says(states, monkeypatch)
+    push(BIG, "return_value")
+    record = store.last_end("d", "r")
+    assert (None if record is None else record.successful) == end
+
+
+def test_only_a_task_that_may_be_last_asks_how_its_run_stands(
+    store: Datastore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airloom.operators import references
+
+    asked = airflow_says(["running"], monkeypatch)
+    monkeypatch.setitem(references._is_leaf, ("d", "middle", "t", -1), False)
+    monkeypatch.setitem(references._is_leaf, ("d", "mapped leaf", "t", 3), True)
+    push(BIG, "other key", run="no result")
+    push(BIG, "return_value", run="unknown")
+    push(BIG, "return_value", run="mapped", index=3)
+    push(BIG, "return_value", run="middle")
+    push(BIG, "return_value", run="mapped leaf", index=3)
+    assert asked == ["unknown", "mapped leaf"]
+
+
+def airflow_says(states: list[str | None], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Answer for Airflow's API when a task asks how its run stands; gives the runs that were asked for."""
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    asked: list[str] = []
+
+    def answer(dag_id: str, run_ids: list[str]) -> dict[str, dict[str, str | None]]:
+        asked.extend(run_ids)
+        return {run: {f"{dag_id}{n}": state for n, state in enumerate(states)} for run in run_ids}
+
+    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(answer))
+    return asked
