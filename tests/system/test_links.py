@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -197,7 +198,7 @@ def test_a_person_logs_in_clicks_the_link_and_sees_artifacts_card_and_log(
     page.fill('input[name="username"]', sandbox.user)
     page.fill('input[name="password"]', sandbox.password)
     page.click('button[type="submit"]')
-    page.wait_for_url(where)
+    page.wait_for_url(lambda url: unquote(url) == where)
     refused.clear()
 
     page.goto(f"{sandbox.url}/dags/LinkedFlow/runs/{airflow.run}/tasks/fit/mapped/1/details")
