@@ -49,6 +49,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         marks = [mark for mark in WHOLE if item.get_closest_marker(mark)]
         if marks:
             item.add_marker("whole")
+            if item.get_closest_marker("xdist_group"):  # it has servers of its own
+                continue
             shared = next(filter(None, map(WHOLE.__getitem__, marks)), item.path.stem)
             item.add_marker(pytest.mark.xdist_group(shared))
 

@@ -81,7 +81,7 @@ class Cloud:
         self.airflow.api.wait_for_dag(name)
         return self.airflow.api.trigger(name, conf)
 
-    def end(self, name: str, run: str, timeout_s: float = 240) -> DagRun:
+    def end(self, name: str, run: str, timeout_s: float = 400) -> DagRun:
         """Wait for the end of a run."""
         return self.airflow.api.wait_for_run(name, run, timeout_s)
 

