@@ -86,19 +86,19 @@ def run_of(datastore: Datastore, plan: Plan, context: Context, group: str | None
     that is cleared, and gets other parameters than before, is a new run, with ``~2`` and so on at
     its end; the newest counts.
     """
-    dag_run = context["dag_run"]
     if not group:
-        return plan.run_in_airflow(dag_run.run_id)
+        return plan.run_in_airflow(context["dag_run"].run_id)
+    return _of_group(datastore, plan, context, group)[0]
+
+
+def _of_group(datastore: Datastore, plan: Plan, context: Context, group: str) -> tuple[str, str]:
+    """Id of a task group's run, and the id that a new one would have."""
+    dag_run = context["dag_run"]
     first = plan.run_in_airflow(f"{dag_run.dag_id}:{group}:{dag_run.run_id}")
     found, number = first, 2
     while datastore.has_run(plan.flow, f"{first}~{number}"):
         found, number = f"{first}~{number}", number + 1
-    return found
-
-
-def _following(run: str) -> str:
-    first, _, number = run.rpartition("~")
-    return f"{first}~{int(number) + 1}" if first and number.isdecimal() else f"{run}~2"
+    return found, f"{first}~{number}"
 
 
 def begin_run(
@@ -139,7 +139,7 @@ def begin_run(
 def _begin_group(
     datastore: Datastore, plan: Plan, settings: Settings, context: Context, placed: Placed
 ) -> RunRecord:
-    run = run_of(datastore, plan, context, placed.group)
+    run, following = _of_group(datastore, plan, context, placed.group)
     if placed.parameters is None:
         try:
             return datastore.run(plan.flow, run)
@@ -155,7 +155,7 @@ def _begin_group(
     given = {name: typed(known.get(name), value, where) for name, value in values.items()}
     parameters = run_parameters(plan, given, datastore, where=where)
     if datastore.has_run(plan.flow, run) and datastore.run(plan.flow, run).parameters != parameters:
-        run = _following(run)
+        run = following
     origin = {**_origin(context, _events(context)), "task_group": placed.group}
     found = begin(datastore, _record(plan, run, settings, parameters, origin, context))
     if context["ti"].try_number > 1:
