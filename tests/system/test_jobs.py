@@ -87,7 +87,8 @@ def test_memory_grows_only_after_an_attempt_ran_out_of_it(cloud: Cloud, runs: Ru
     assert kinds == ["out_of_memory", "out_of_memory", None]
     assert [one.begin.retry_count for one in attempts] == [0, 0, 0]
     assert cloud.run(name, run)["start"].task.data.retry_count == 0
-    assert "the next attempt gets 512 MiB (1 of 4 growths)" in cloud.log(name, run, "start", 1)
+    last = _start(cloud, name, run).try_number
+    assert "the next attempt gets 1024 MiB (2 of 4 growths)" in cloud.log(name, run, "start", last)
     again = cloud.start(name)
     assert cloud.end(name, again).state == "success"
     assert [one.memory_mib for one in cloud.attempts(name, again, "start")] == [1024]
