@@ -110,7 +110,8 @@ HEAVY = {
     "zstandard",
 }
 HEAVY |= {"multiprocessing", "asyncio", "markdown_it"}
-AIRFLOW_SIDE = {"bundles", "operators", "decorators", "sensors", "triggers", "hooks", "links", "plugin", "xcom", "ui"}
+AIRFLOW_SIDE = {"bundles", "decorators", "hooks", "links", "operators", "plugin", "sensors", "triggers", "ui"}
+AIRFLOW_SIDE |= {"xcom"}
 
 
 def fresh(program: str, **variables: str) -> str:
