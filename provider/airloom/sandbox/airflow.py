@@ -238,7 +238,7 @@ class Sandbox:
     def _choose_ports(self) -> None:
         port, worker_logs, trigger_logs = free_ports(3)
         self.url = f"http://127.0.0.1:{port}"
-        self.api = AirflowApi(self.url, self.user, self.password)
+        self.api = AirflowApi(self.url, self.user, self.password, request_timeout_s=120.0)
         self.environment = airflow_environment(
             self.airflow_home,
             self._python,

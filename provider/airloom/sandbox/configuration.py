@@ -131,6 +131,9 @@ def airflow_environment(
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
         # A finished task keeps its slot for up to one interval, 5 s by default.
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+        # The API server stands still while it makes its routes for the first task: on a busy machine
+        # for longer than the 5 s that a task waits by default.
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
         # A task whose process is gone goes on for this long, 60 s by default, while something
         # that it started holds its output open.
         "AIRFLOW__WORKERS__SOCKET_CLEANUP_TIMEOUT": "5",
