@@ -17,7 +17,7 @@ def _python() -> Path:
     return Path(sys.executable)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def everybody() -> Iterator[None]:
     """Let the client show runs of all users: Airflow's user is another than the one who runs the tests."""
     client.namespace(None)
