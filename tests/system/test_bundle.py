@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from airloom import settings
-from airloom.client import Run, default_namespace, namespace
+from airloom.client import Run
 from airloom.sandbox import Sandbox
 from airloom.store.deployments import Deployments
 
@@ -61,11 +61,9 @@ def bundled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(BUNDLES),
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(home / "bundles"),
     }
-    namespace(None)
     python = Path(sys.executable)
     with Sandbox(home, datastore_root=str(home / "store"), python=python, environment=variables) as running:
         yield running
-    default_namespace()
 
 
 @pytest.fixture

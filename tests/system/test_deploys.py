@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from airloom.client import Run, default_namespace, namespace
+from airloom.client import Run
 from airloom.sandbox import Sandbox
 
 CommandLine = Callable[..., subprocess.CompletedProcess[str]]
@@ -96,9 +96,7 @@ def deploy(sandbox: Sandbox, command_line: CommandLine) -> Iterator[Callable[...
         made.add(dag_file)
         return dag_file
 
-    namespace(None)
     yield run
-    default_namespace()
     for file in made:
         file.unlink(missing_ok=True)
 

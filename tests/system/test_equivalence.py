@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from airloom.client import DataArtifact, Flow, Run, Task, default_namespace, namespace
+from airloom.client import DataArtifact, Flow, Run, Task
 from airloom.flow.caught import CaughtException
 from airloom.sandbox import Sandbox
 
@@ -51,14 +51,12 @@ def runs(
     # One after another: triggers side by side meet a locked database on SQLite.
     started = list(map(start_in_airflow, files))
     here = list(map(run_here, files))
-    namespace(None)
     found: dict[str, tuple[Run, Run]] = {}
     for file, (flow, run), local in zip(files, started, here, strict=True):
         ended = sandbox.api.wait_for_run(flow, run, 500)
         assert ended.state == "success" or _failures(sandbox, flow, run) is None
         found[file.stem] = Run(f"{flow}/{local}", datastore=root), Run(f"{flow}/{run}", datastore=root)
     yield found
-    default_namespace()
     for file in files:
         (sandbox.dags_folder / f"{_flow_of(file)}.py").unlink()
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from airloom.client import Run, Task, default_namespace, namespace
+from airloom.client import Run, Task
 from airloom.names import escape
 from airloom.sandbox import ApiError, DagRun, Sandbox, TaskInstance
 
@@ -251,9 +251,7 @@ def deployed(
         files.append(sandbox.dags_folder / f"{flow}.py")
     for flow in FLOWS:
         sandbox.api.wait_for_dag(flow, 300)
-    namespace(None)
     yield Deployed(sandbox, root)
-    default_namespace()
     for file in files:
         file.unlink()
 
