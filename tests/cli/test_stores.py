@@ -131,7 +131,7 @@ def test_logs_of_an_older_attempt_are_kept(shop: Airloom) -> None:
 def test_a_flow_alone_names_its_newest_run(shop: Airloom) -> None:
     done = shop("artifacts", "Shop")
     assert done.code == 0
-    assert done.out.startswith(f"Shop/{bad().id}/start/0  attempt 1\n")
+    assert done.out.startswith(f"Shop/{bad().id}/start/0  attempt 1  failed: user code\n")
 
 
 @pytest.mark.parametrize("verb", ["artifacts", "logs"])
@@ -158,7 +158,7 @@ def test_runs_of_a_flow_that_never_ran_are_told(airloom: Airloom) -> None:
     [
         ("shop.py", 5, "a file stands where a folder is needed"),
         ("/proc/airloom", 5, "could not be written"),
-        ("gopher://bucket/x", 3, "gopher://bucket/x"),
+        ("gopher://bucket/x", 3, "gopher:// is no kind of store"),
     ],
 )
 def test_a_root_that_is_no_store_is_refused(

@@ -47,6 +47,21 @@ def test_the_settings_name_the_datastore(recorder: Recorder, monkeypatch: pytest
         assert Task("Train/7/fit/2").data.score == 20
 
 
+def test_a_relative_root_follows_the_working_folder(
+    recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder.whole("7")
+    root = Path(recorder.datastore.root)
+    monkeypatch.setenv("AIRLOOM_DATASTORE_ROOT", root.name)
+    with client.datastore(None):
+        monkeypatch.chdir(root.parent)
+        assert Task("Train/7/fit/2").data.score == 20
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        with pytest.raises(NotFound):
+            Task("Train/7/fit/2")
+
+
 def test_an_argument_names_the_datastore_and_children_inherit_it(recorder: Recorder, tmp_path: Path) -> None:
     recorder.whole("7")
     root = recorder.datastore.root

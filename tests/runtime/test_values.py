@@ -84,7 +84,6 @@ def test_functions_and_lambdas_are_saved(project: Project) -> None:
         ("self.lock = threading.Lock()", ("self.lock of type _thread.lock",)),
         ("self.deep = {'a': [1, threading.Lock()]}", ("self.deep['a'][1] of type _thread.lock",)),
         ("self.socket = __import__('socket').socket()", ("self.socket of type socket.socket",)),
-        ("self.me = self", ("self or one of inputs",)),
         ("self.numbers = (n for n in [1])", ("self.numbers of type generator",)),
     ],
 )

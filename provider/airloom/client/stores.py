@@ -70,10 +70,14 @@ def resolve(where: Where | None) -> Datastore:
         return where
     if where is None and _chosen is not None:
         return _chosen
-    return _opened(settings.load({"datastore_root": None if where is None else str(where)}), os.getpid())
+    found = settings.load({"datastore_root": None if where is None else str(where)})
+    root = found.datastore_root
+    beside = "" if "://" in root or Path(root).is_absolute() else os.getcwd()
+    return _opened(found, beside, os.getpid())
 
 
 @lru_cache(maxsize=16)
-def _opened(settings: settings.Settings, process: int) -> Datastore:
-    # Kept, so that all objects share what was read of it and its connections; not with a parent's.
+def _opened(settings: settings.Settings, beside: str, process: int) -> Datastore:
+    # Kept, so that all objects share what was read of it and its connections; not with a parent's,
+    # nor where a relative root has another meaning since the working folder is another.
     return Datastore.open(settings)

@@ -81,7 +81,7 @@ def report(
     def price(size: Size) -> float | None:
         if size.cpu is None or size.memory_mib is None:
             return None
-        return round(1000 * statistics.fmean(cost(size, wall, place, prices) for wall in walls), 4)
+        return round(1000 * statistics.fmean(cost(size, wall, place, prices) for wall in walls), 8)
 
     return StepReport(
         step=step.name,
