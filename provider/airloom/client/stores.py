@@ -72,7 +72,7 @@ def resolve(where: Where | None) -> Datastore:
         return _chosen
     found = settings.load({"datastore_root": None if where is None else str(where)})
     root = found.datastore_root
-    beside = "" if "://" in root or Path(root).is_absolute() else os.getcwd()
+    beside = "" if "://" in root or Path(root).is_absolute() else str(Path.cwd())
     return _opened(found, beside, os.getpid())
 
 
