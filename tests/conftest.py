@@ -42,6 +42,11 @@ WHOLE: dict[str, str | None] = {
 }
 
 
+# What is said on a machine that is too busy for a whole Airflow: such a test runs once more, and the
+# summary tells of it.
+BUSY = ["Airflow did not answer", "has not finished within"]
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark as ``whole`` what starts whole programs, and keep together what shares one of them."""
@@ -49,6 +54,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         marks = [mark for mark in WHOLE if item.get_closest_marker(mark)]
         if marks:
             item.add_marker("whole")
+            item.add_marker(pytest.mark.flaky(reruns=1, only_rerun=BUSY))
             if item.get_closest_marker("xdist_group"):  # it has servers of its own
                 continue
             shared = next(filter(None, map(WHOLE.__getitem__, marks)), item.path.stem)
