@@ -22,10 +22,10 @@ $(VENV)/.installed: setup.cfg constraints.txt
 demo: $(VENV)/.installed
 	$(BIN)/airloom sandbox examples/04_penguins/penguins_flow.py $(ARGS)
 
-# In two parts: small tests, then those that start whole programs, where one Airflow serves all that need it.
+# In two parts: small tests, then those that start whole programs, file by file, where one Airflow serves all of a process that need it.
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n auto -m "not whole" $(ARGS)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m whole $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m whole $(ARGS)
 
 fast: $(VENV)/.installed
 	$(BIN)/python -m pytest -n auto -m "not whole" $(ARGS)

@@ -30,17 +30,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite the files of tests/golden")
 
 
-# Marks of tests that start whole programs, and what those of them share that must not be started twice.
-WHOLE: dict[str, str | None] = {
-    "airflow": "airflow",
-    "system": "airflow",
-    "browser": "airflow",
-    "docker": "docker",
-    "store": None,
-    "aws": None,
-    "slow": None,
-}
-
+# Marks of tests that start whole programs.
+WHOLE = ("airflow", "system", "browser", "docker", "store", "aws", "slow")
 
 # What is said on a machine that is too busy for a whole Airflow: such a test runs once more, and the
 # summary tells of it.
@@ -49,16 +40,11 @@ BUSY = ["Airflow did not answer", "has not finished within"]
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as ``whole`` what starts whole programs, and keep together what shares one of them."""
+    """Mark as ``whole`` what starts whole programs."""
     for item in items:
-        marks = [mark for mark in WHOLE if item.get_closest_marker(mark)]
-        if marks:
+        if any(map(item.get_closest_marker, WHOLE)):
             item.add_marker("whole")
             item.add_marker(pytest.mark.flaky(reruns=1, only_rerun=BUSY))
-            if item.get_closest_marker("xdist_group"):  # it has servers of its own
-                continue
-            shared = next(filter(None, map(WHOLE.__getitem__, marks)), item.path.stem)
-            item.add_marker(pytest.mark.xdist_group(shared))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

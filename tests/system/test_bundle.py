@@ -18,7 +18,7 @@ from airloom.sandbox import Sandbox
 from airloom.store.deployments import Deployments
 
 # An Airflow of its own: beside that of the other tests.
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("bundle")]
+pytestmark = pytest.mark.system
 
 CommandLine = Callable[..., subprocess.CompletedProcess[str]]
 

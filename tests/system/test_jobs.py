@@ -17,7 +17,7 @@ from support.job_flows import FLOWS, STUCK, WAITING, source
 from support.jobs import Cloud, running_cloud
 
 # An Airflow and an AWS of its own: another worker runs these beside the tests that share one Airflow.
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("jobs")]
+pytestmark = pytest.mark.system
 
 FLOWS_FOLDER = Path(__file__).parents[1] / "flows" / "good"
 AS_JOBS = {"RoundsFlow": "rounds.py", "SwitchInForeachFlow": "switch_in_foreach.py"}
