@@ -392,8 +392,12 @@ def test_a_killed_task_goes_on_with_its_run_and_a_cleared_one_starts_another(
     hosts: Hosts, tmp_path: Path
 ) -> None:
     run = hosts.start("subflows_killed", folder=str(tmp_path))
-    eventually(lambda: hosts.runs("SubWait"))
-    (first,) = hosts.runs("SubWait")
+
+    def started() -> list[str]:  # other tests start the flow by hand
+        return [one for one in hosts.runs("SubWait") if one.startswith("flow__subflows_killed.")]
+
+    eventually(started)
+    (first,) = started()
     waiting = hosts.start("subflows_waiting", run=first)
     eventually(lambda: hosts.task("subflows_killed", run, "wait").state == "running")
     pid = hosts.task("subflows_killed", run, "wait").pid
@@ -402,11 +406,11 @@ def test_a_killed_task_goes_on_with_its_run_and_a_cleared_one_starts_another(
     eventually(lambda: hosts.task("subflows_killed", run, "wait").try_number == 2)
     (tmp_path / "go").touch()
     hosts.end("subflows_killed", run)
-    assert hosts.runs("SubWait") == [first]
+    assert started() == [first]
     assert hosts.sandbox.api.xcom("subflows_killed", run, "wait") == f"SubWait/{first}"
     assert hosts.sandbox.api.clear("subflows_killed", run, ["wait"])
     hosts.end("subflows_killed", run)
-    assert len(hosts.runs("SubWait")) == 2
+    assert len(started()) == 2
     states = hosts.end("subflows_waiting", waiting)
     assert states.pop("never") == "skipped"
     assert set(states.values()) == {"success"}

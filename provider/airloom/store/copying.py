@@ -242,15 +242,24 @@ class _Copying:
         folder = data_key(self._run.flow, self._run.run)
         there = {entry.key: entry for entry in self._target.entries(folder)}
         wanted = [entry for entry in self._source.entries(folder) if _newer(entry, there.get(entry.key))]
-        self._each(self._object, [entry for entry in wanted if entry.size < _LARGE])
+        self._each(
+            lambda entry: self._object(entry, there.get(entry.key)),
+            [entry for entry in wanted if entry.size < _LARGE],
+        )
         for entry in wanted:
             if entry.size >= _LARGE:
-                self._object(entry)
+                self._object(entry, there.get(entry.key))
 
-    def _object(self, entry: Entry) -> None:
+    def _object(self, entry: Entry, there: Entry | None) -> None:
+        def read(objects: Objects) -> bytes | memoryview:
+            return objects.map(entry.key) if entry.size >= _LARGE else objects.get(entry.key)
+
         try:
-            data = self._source.map(entry.key) if entry.size >= _LARGE else self._source.get(entry.key)
+            data = read(self._source)
         except NotFound:  # deleted meanwhile
+            return
+        # Buckets tell times in whole seconds: what seems to be newer may be the same.
+        if there is not None and there.size == len(data) and read(self._target) == data:
             return
         self._target.put(entry.key, [data])
         with self._lock:
