@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,14 @@ print(json.dumps(found))
 """
 
 
-def test_every_golden_dag_file_and_every_example_loads(tmp_path: Path) -> None:
+def test_every_golden_dag_file_and_every_example_loads(
+    tmp_path: Path, command_line: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    # One example imports the task group of a flow, as its DAG folder has it after a deploy.
+    flow, groups = ROOT / "examples" / "dags" / "flows" / "word_count_flow.py", tmp_path / "groups"
+    groups.mkdir()
+    deploy = ("deploy", "--as-task-group", "--dags-folder", str(groups))
+    command_line(flow, *deploy, root=tmp_path / "store")
     golden = []
     for text in sorted((ROOT / "tests" / "golden" / "dags").glob("*.py.txt")):
         golden.append(tmp_path / text.name.removesuffix(".txt"))
@@ -45,6 +53,7 @@ def test_every_golden_dag_file_and_every_example_loads(tmp_path: Path) -> None:
         [sys.executable, "-c", LOAD, *map(str, [*golden, *examples])],
         env={
             **environment,
+            "PYTHONPATH": str(groups),
             "AIRFLOW_HOME": str(tmp_path / "airflow"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         },
