@@ -295,13 +295,16 @@ def test_tasks_of_a_parallel_step_all_run_again(project: Project) -> None:
 def test_an_interrupted_run_is_resumed(project: Project, eventually: Eventually, how: signal.Signals) -> None:
     project.write_traced(SPREAD.format(before="while self.index == 3: time.sleep(1)"))
     process = project.start("run", "--max-workers", "2")
-    # Two workers take the indices in any order: all three others must have ended.
-    eventually(
-        lambda: (
-            "after2" in (project.folder / "ran").read_text() if (project.folder / "ran").exists() else False
-        )
-    )
-    eventually(lambda: all(project.latest["after"][str(number)].successful for number in range(3)))
+
+    # Two workers take the indices in any order: all three others must have begun, and then ended.
+    def others_ended() -> bool:
+        traces = project.folder / "ran"
+        begun = traces.read_text() if traces.exists() else ""
+        if not all(f"after{number}" in begun for number in range(3)):
+            return False
+        return all(project.latest["after"][str(number)].successful for number in range(3))
+
+    eventually(others_ended)
     os.kill(process.pid, how)
     process.communicate(timeout=20)
     assert not project.latest.finished
