@@ -90,11 +90,11 @@ class CachedObjects:
     def get(self, key: str) -> bytes:
         return self._objects.get(key) if _digest(key) is None else bytes(self.map(key))
 
-    def get_range(self, key: str, offset: int, length: int) -> bytes:
+    def get_range(self, key: str, offset: int, length: int) -> bytes | memoryview:
         digest = _digest(key)
         held = None if digest is None else self._held(digest)
         if held is not None:
-            return bytes(held[offset : offset + length])
+            return held[offset : offset + length]
         data = self._objects.get_range(key, offset, length)
         if digest is not None and not offset and len(data) < length and digest_of([data]) == digest:
             self._keep(digest, memoryview(data))  # all of it, as the small values of a task are read

@@ -78,7 +78,7 @@ class Objects(Protocol):
     def get(self, key: str) -> bytes:
         """Read an object; NotFound when there is none."""
 
-    def get_range(self, key: str, offset: int, length: int) -> bytes:
+    def get_range(self, key: str, offset: int, length: int) -> bytes | memoryview:
         """Read up to ``length`` bytes from ``offset``; fewer where the object ends."""
 
     def map(self, key: str) -> memoryview:

@@ -151,11 +151,11 @@ class RemoteObjects:
             self._creates = self._creates or self._settings.store_create == "strict" or None
         return data
 
-    def get_range(self, key: str, offset: int, length: int) -> bytes:
+    def get_range(self, key: str, offset: int, length: int) -> memoryview:
         if not length:
             self.size(key)
-            return b""
-        return bytes(self._range(check_key(key), offset, length)[0])
+            return memoryview(b"")
+        return self._range(check_key(key), offset, length)[0]
 
     def map(self, key: str) -> memoryview:
         first, size = self._range(check_key(key), 0, PART)

@@ -288,7 +288,7 @@ class _Verifying:
         first = self._objects.get_range(key, 0, _CHUNK)
         size = 0
 
-        def pieces() -> Iterator[bytes]:
+        def pieces() -> Iterator[bytes | memoryview]:
             nonlocal size
             piece = first
             while piece:
