@@ -83,7 +83,7 @@ class BatchStepOperator(JobStep, BatchOperator):
         gpu: int | None = None,
         flow_group: str | None = None,
         flow_parameters: Mapping[str, Json] | None = None,
-        flow_outputs: Sequence[str] = (),
+        flow_outputs: Sequence[str] | None = None,
         timeout: Any = None,
         poll_interval: int = 15,
         awslogs_enabled: bool = True,

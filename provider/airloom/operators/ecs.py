@@ -80,7 +80,7 @@ class EcsStepOperator(JobStep, EcsRunTaskOperator):
         gpu: int | None = None,
         flow_group: str | None = None,
         flow_parameters: Mapping[str, Json] | None = None,
-        flow_outputs: Sequence[str] = (),
+        flow_outputs: Sequence[str] | None = None,
         timeout: Any = None,
         poll_interval: int = 15,
         task_definition: str = "",

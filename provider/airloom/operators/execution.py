@@ -69,7 +69,7 @@ class Step(Protocol):
     step: str | None
     flow_group: str | None
     flow_parameters: Mapping[str, Json] | None
-    flow_outputs: Sequence[str]
+    flow_outputs: Sequence[str] | None
     retries: int | None
     told: Told | None
 
@@ -149,7 +149,7 @@ class Execution:
         """Note what follows from the end of all indices; return what the DAG needs to go on."""
         self._operator.told = collect(self.datastore, self.plan, self.run, map(self.key, places))
         if self.step.name == self.plan.end:
-            hand_on(self._context, self.datastore, self.key(places[0]), self._operator.flow_outputs)
+            hand_on(self._context, self.datastore, self.key(places[0]), self._operator.flow_outputs or ())
             self.datastore.end_run(self.plan.flow, self.run, True)
             announce(self._context, self.datastore, self.plan, self.run)
         elif self.generation:

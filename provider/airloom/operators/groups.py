@@ -67,6 +67,7 @@ class FlowTaskGroup(TaskGroup):
         reference, whose ``pathspec`` `DatastoreHook.get_artifact` reads.
         """
         end: Any = self.children[f"{self.group_id}.{self._end}"]
-        if artifact not in end.flow_outputs:
-            end.flow_outputs = (*end.flow_outputs, artifact)
+        outputs = end.flow_outputs or ()
+        if artifact not in outputs:
+            end.flow_outputs = (*outputs, artifact)
         return ArtifactsXComArg(operator=end, key=artifact)

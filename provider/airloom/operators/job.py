@@ -49,7 +49,7 @@ class JobStep:
     gpu: int | None
     flow_group: str | None
     flow_parameters: Mapping[str, Json] | None
-    flow_outputs: Sequence[str]
+    flow_outputs: Sequence[str] | None
     retries: int | None
     told: Told | None = None
     deferrable: bool

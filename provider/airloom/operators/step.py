@@ -56,6 +56,7 @@ class StepOperator(BaseOperator):
         "flow_outputs",
     )
     ui_color = "#dbe8f4"
+    told: Told | None = None
 
     def __init__(
         self,
@@ -68,7 +69,7 @@ class StepOperator(BaseOperator):
         timeout: timedelta | None = None,
         flow_group: str | None = None,
         flow_parameters: Mapping[str, Json] | None = None,
-        flow_outputs: Sequence[str] = (),
+        flow_outputs: Sequence[str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -81,7 +82,6 @@ class StepOperator(BaseOperator):
         self.flow_group = flow_group
         self.flow_parameters = flow_parameters
         self.flow_outputs = flow_outputs
-        self.told: Told | None = None
 
     def execute(self, context: Context) -> Json:
         """Run the step; return the task's pathspec, or for a foreach the index paths of its tasks.
