@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from airloom.errors import NotFound
 from airloom.flow.flow_decorators import FINISHED
 from airloom.names import did_you_mean
-from airloom.operators.references import reference
+from airloom.runtime.references import reference
 from airloom.store.index import namespace_of
 
 if TYPE_CHECKING:

@@ -27,6 +27,7 @@ from airloom.operators import references
 from airloom.operators.dagplan import plan_of, save_code
 from airloom.operators.runs import airflow_settings
 from airloom.runtime.logs import captured
+from airloom.runtime.references import reference
 from airloom.runtime.surroundings import variables
 from airloom.runtime.task import now, platform_name
 from airloom.runtime.usage import Meter, process_usage
@@ -192,7 +193,7 @@ class Recording:
         finally:
             del _running[self.key]
         self._commit(pushed | saved, meter.read())
-        made = {name: references.reference(self.key, self.attempt, name, one) for name, one in saved.items()}
+        made = {name: reference(self.key, self.attempt, name, one) for name, one in saved.items()}
         return value, made
 
     def _commit(self, artifacts: dict[str, ArtifactRecord], usage: Usage) -> None:
@@ -247,7 +248,7 @@ def push(name: TaskName, artifact: str, value: object) -> dict[str, Json]:
     if key in _running:
         attempt, artifacts = _running[key]
         artifacts.update(saved)
-        return references.reference(key, attempt, artifact, saved[artifact])
+        return reference(key, attempt, artifact, saved[artifact])
     try_number = int(os.environ.get(_TRY) or 0) if context is None else int(context["ti"].try_number)
     former = _pushed.get(key)
     if former is None or former.try_number != try_number:
@@ -260,7 +261,7 @@ def push(name: TaskName, artifact: str, value: object) -> dict[str, Json]:
         lambda _: BeginRecord(now(), socket.gethostname(), os.getpid(), origin=_origin(name, try_number, "")),
     )
     datastore.commit(key, attempt, _done(name, dict(former.artifacts), process_usage()))
-    return references.reference(key, attempt, artifact, saved[artifact])
+    return reference(key, attempt, artifact, saved[artifact])
 
 
 def _earlier(datastore: Datastore, key: TaskKey, try_number: int) -> dict[str, ArtifactRecord]:

@@ -1,12 +1,7 @@
-"""References: what stands in Airflow's table for a value that lies in the datastore.
+"""Values of other tasks where a task of Airflow reads them: loaded, noted, lazy.
 
-A reference is plain JSON, so Airflow's pages show it as it is, and nobody there loads anything::
-
-    {"airloom_artifact": 1, "pathspec": "etl/manual__1/fit/0/model", "attempt": 0,
-     "type": "...", "size": 52428800, "preview": "...", "digest": "b3:...", ...}
-
-An item of a list that other tasks are mapped over says only which: ``{"airloom_artifact": 1,
-"pathspec": "...", "attempt": 0, "item": 3}``. Parsing a DAG file may import this module.
+See `airloom.runtime.references`. A reference is plain JSON, so Airflow's pages show it as it is, and nobody there loads anything.
+Parsing a DAG file may import this module.
 """
 
 from __future__ import annotations
@@ -15,19 +10,14 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from airloom.codec import Json
+from airloom.runtime.references import MARK, attempt_of, fill, is_reference, record_of
 
 if TYPE_CHECKING:
-    from airloom.store.datastore import Datastore, TaskKey
-    from airloom.store.records import ArtifactRecord
-
-MARK = "airloom_artifact"
-
-_CONTAINERS = (dict, list, tuple)
+    from airloom.store.datastore import Datastore
 
 # Which attempts each task of this process has read; None stands for what runs outside of a task.
 _read: defaultdict[tuple[str, str, str, int] | None, dict[str, None]] = defaultdict(dict)
@@ -36,31 +26,12 @@ _is_leaf: dict[tuple[str, str, str, int], bool] = {}
 _as_they_are = 0
 
 
-def reference(key: TaskKey, attempt: int, name: str, record: ArtifactRecord) -> dict[str, Json]:
-    """Make the reference to an artifact of an attempt, committed or not."""
-    said = {item.name: getattr(record, item.name) for item in fields(record)}
-    plain = {name: value for name, value in said.items() if value not in (None, "")}
-    order = ("type", "size", "preview")
-    return {
-        MARK: 1,
-        "pathspec": f"{key.pathspec}/{name}",
-        "attempt": attempt,
-        **{name: plain.pop(name) for name in order if name in plain},
-        **plain,
-    }
-
-
 def items(whole: dict[str, Json], value: object) -> Json:
     """References to the items of a saved list, tuple or dict: Airflow maps tasks over as many."""
     short = {MARK: 1, "pathspec": whole["pathspec"], "attempt": whole["attempt"]}
     if isinstance(value, dict):
         return {str(name): {**short, "item": name} for name in value}
     return [{**short, "item": number} for number in range(len(value))]  # type: ignore[arg-type]
-
-
-def is_reference(value: object) -> bool:
-    """Say whether a value is a reference."""
-    return type(value) is dict and value.get(MARK) == 1
 
 
 def whole_of(value: Any) -> dict[str, Any] | None:
@@ -96,25 +67,12 @@ def resolve(value: Any) -> Any:
     ArtifactError
         When its class or a package of it is missing.
     """
-    kind = type(value)
-    if kind is dict:
-        if value.get(MARK) == 1:
-            return load(value)
-        whole: dict[str, Any] = {}  # items of one dict or list: it is loaded once
-        found = {name: _resolved(item, whole) for name, item in value.items()}
-        return found if any(found[name] is not value[name] for name in value) else value
-    if kind is list or kind is tuple:
-        if not any(type(item) in _CONTAINERS for item in value):  # a long list of numbers stays as it is
-            return value
-        whole = {}
-        inside = [_resolved(item, whole) for item in value]
-        return kind(inside) if any(new is not old for new, old in zip(inside, value, strict=True)) else value
+    return fill(value, load, _leaf)
+
+
+def _leaf(value: Any) -> Any:
     # What Airflow gives for a mapped task: importing its class here would cost each DAG file.
-    return LazyValues(value) if kind.__name__ == "LazyXComSequence" else value
-
-
-def _resolved(item: Any, whole: dict[str, Any]) -> Any:
-    return load(item, whole) if is_reference(item) else resolve(item)
+    return LazyValues(value) if type(value).__name__ == "LazyXComSequence" else value
 
 
 def load(found: dict[str, Any], whole: dict[str, Any] | None = None) -> Any:
@@ -142,7 +100,7 @@ def _value(found: dict[str, Any], pathspec: str) -> Any:
     from airloom.errors import ArtifactError
 
     try:
-        return datastore().load_artifact(_record(found), pathspec).value
+        return datastore().load_artifact(record_of(datastore(), found), pathspec).value
     except ArtifactError as error:
         if not isinstance(error.__cause__, (ImportError, AttributeError)):
             raise
@@ -156,27 +114,7 @@ def _value(found: dict[str, Any], pathspec: str) -> Any:
 
 def note(found: dict[str, Any]) -> None:
     """Note that the task that runs has read what a reference stands for."""
-    task = "/".join(str(found["pathspec"]).split("/", 4)[:4])
-    _read[_reader()][f"{task}@{found['attempt']}"] = None
-
-
-def _record(found: dict[str, Any]) -> ArtifactRecord:
-    from airloom.errors import NotFound
-    from airloom.store.datastore import TaskKey
-    from airloom.store.records import ArtifactRecord
-
-    if "digest" in found:
-        names = {item.name for item in fields(ArtifactRecord)}
-        return ArtifactRecord(**{name: value for name, value in found.items() if name in names})
-    *task, name = str(found["pathspec"]).split("/", 4)
-    saved = datastore().done(TaskKey(*task), found["attempt"]).artifacts
-    if name not in saved:
-        raise NotFound(
-            f"attempt {found['attempt']} of {'/'.join(task)} has no artifact {name!r}",
-            where=str(found["pathspec"]),
-            mend="clear the task that made it.",
-        )
-    return saved[name]
+    _read[_reader()][attempt_of(found)] = None
 
 
 class LazyValues(Sequence[Any]):

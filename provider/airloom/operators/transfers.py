@@ -14,6 +14,7 @@ from airloom.errors import ArtifactError, FlowError, NotFound
 from airloom.names import Pathspec
 from airloom.operators import references
 from airloom.operators.artifacts import LATEST
+from airloom.runtime.references import reference
 from airloom.store.datastore import TaskKey
 from airloom.store.pickles import pickled_whole
 from airloom.store.previews import type_name
@@ -49,7 +50,7 @@ def find(artifact: str) -> tuple[dict[str, Json], Callable[[], Any]]:
     one: DataArtifact = found[spec.artifact]
     attempt = found.current_attempt
     record = datastore.done(TaskKey(spec.flow, run, step, task), attempt).artifacts[spec.artifact]
-    made = references.reference(TaskKey(spec.flow, run, step, task), attempt, spec.artifact, record)
+    made = reference(TaskKey(spec.flow, run, step, task), attempt, spec.artifact, record)
     references.note(made)
     return made, lambda: one.data
 
