@@ -22,6 +22,7 @@ _OPERATORS = {
     "airloom.operators.ecs": ("EcsStepOperator",),
     "airloom.operators.artifacts": ("SaveArtifactOperator",),
     "airloom.decorators.artifacts": ("ArtifactsOperator",),
+    "airloom.decorators.jobs": ("ArtifactsBatchOperator", "ArtifactsEcsOperator"),
 }
 
 

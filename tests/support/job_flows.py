@@ -193,3 +193,56 @@ WAITING = {
 
 def source(name: str, body: str) -> str:
     return f'{HEAD}{body}\nif __name__ == "__main__":\n    {name}()\n'
+
+
+HAND = """\
+import math
+from datetime import timedelta
+
+from airflow.sdk import DAG, task
+
+FACTOR = 3
+
+
+def times(number):
+    return number * FACTOR
+
+
+class Model:
+    def __init__(self, total):
+        self.total = total
+
+
+with DAG("jobs_by_hand", schedule=None):
+
+    @task.artifacts(outputs=("rows", "name"))
+    def load():
+        return [1, 2, 3], "three"
+
+    @task.artifacts(target="batch", resources={"memory": 256}, deferrable=True, poll_interval=1)
+    def fit(rows, name, run_id, *, scale):
+        print("fitting", name)
+        return Model(sum(map(times, rows)) * scale)
+
+    @task.artifacts(
+        resources={"memory": 256, "max_memory": 512}, batch={"aws_batch_tags": {"team": "birds"}},
+        retries=1, poll_interval=1, retry_delay=timedelta(seconds=1),
+    )
+    def each(row, *, model):
+        if row == 2:
+            block = bytearray(300 << 20)
+        return row * model.total
+
+    @task.artifacts(target="ecs", outputs=("total", "pi"), poll_interval=1)
+    def add(parts):
+        return sum(parts), math.pi
+
+    @task
+    def show(total):
+        print("the total is", total)
+
+    loaded = load()
+    model = fit(loaded["rows"], loaded["name"], scale=2)
+    show(add(each.partial(model=model).expand(row=[1, 2]))["total"])
+"""
+"""A DAG by hand whose functions run as jobs: its values are loaded there, and one of them outgrows its memory."""

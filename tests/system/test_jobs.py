@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from collections.abc import Iterator
@@ -11,9 +12,10 @@ import pytest
 from airflow.triggers.base import BaseTrigger
 
 from airloom.sandbox import TaskInstance
+from airloom.store.datastore import TaskKey
 from support.aws.emulator import Emulator, wait_for
 from support.aws.fixtures import BARE_IMAGE
-from support.job_flows import FLOWS, STUCK, WAITING, source
+from support.job_flows import FLOWS, HAND, STUCK, WAITING, source
 from support.jobs import Cloud, running_cloud
 
 # An Airflow and an AWS of its own: another worker runs these beside the tests that share one Airflow.
@@ -40,8 +42,9 @@ class Runs(dict[str, str]):
             cloud.deploy(name, source(name, body), deferrable=name not in waiting)
         for file in AS_JOBS.values():
             cloud.deploy("", FLOWS_FOLDER / file, "--with", "batch:memory=256", deferrable=False)
+        (cloud.airflow.dags_folder / "jobs_by_hand.py").write_text(HAND)
         alone = [name for name, body in FLOWS.items() if "required=True" not in body]
-        super().__init__({name: cloud.start(name) for name in (*alone, *AS_JOBS)})
+        super().__init__({name: cloud.start(name) for name in (*alone, *AS_JOBS, "jobs_by_hand")})
 
     def ended(self) -> None:
         """Wait until none of them runs."""
@@ -76,6 +79,29 @@ def test_worker_batch_and_ecs_steps_of_one_run_see_the_same_artifacts(cloud: Clo
     assert "square of 2" in found["each"].task.stdout
     assert "square of 2" in cloud.log(name, run, "each", map_index=0)
     assert "the total is 13" in cloud.log(name, run, "end")
+
+
+def test_functions_of_a_dag_by_hand_run_as_jobs(cloud: Cloud, runs: Runs) -> None:
+    name, run = "jobs_by_hand", runs["jobs_by_hand"]
+    assert cloud.end(name, run).state == "success"
+    found = cloud.run(name, run)
+    assert found["fit"].task.data.return_value.total == 36
+    assert [task.data.return_value for task in found["each"]] == [36, 72]
+    assert found["add"].task["total"].data == 108
+    assert found["add"].task["pi"].data == math.pi
+    assert "fitting three" in cloud.log(name, run, "fit")
+    assert "the total is 108" in cloud.log(name, run, "show")
+    (fit,) = cloud.attempts(name, run, "fit")
+    assert fit.job is not None
+    assert fit.begin.call is not None
+    assert cloud.aws.job(fit.job.id)["tags"]["airloom:step"] == "fit"
+    done = cloud.datastore.done(TaskKey(name, run, "fit", "0"), fit.number)
+    assert done.parents == (f"{name}/{run}/load/0@0",)
+    grown = {task: [one.memory_mib for one in cloud.attempts(name, run, "each", task)] for task in "01"}
+    assert grown == {"0": [256], "1": [256, 512]}
+    (last,) = cloud.attempts(name, run, "add")
+    assert last.job is not None
+    assert cloud.aws.task(last.job.id)["lastStatus"] == "STOPPED"
 
 
 def test_memory_grows_only_after_an_attempt_ran_out_of_it(cloud: Cloud, runs: Runs) -> None:

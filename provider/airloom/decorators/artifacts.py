@@ -17,6 +17,7 @@ from airloom.errors import FlowError
 from airloom.names import did_you_mean
 from airloom.operators.references import datastore, items, note, resolve, whole_of
 from airloom.operators.xcom_args import ArtifactsXComArg
+from airloom.runtime.references import RETURN
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -24,9 +25,7 @@ if TYPE_CHECKING:
 
     from airloom.codec import Json
 
-RETURN = "return_value"
-"""Name of the artifact of a task that returns one value: that of Airflow's XCom."""
-
+_TARGETS = ("worker", "batch", "ecs")
 _SIZES = {"cpu": "cpu", "memory": "memory_mib", "gpu": "gpu", "disk": "disk_mib"}
 
 
@@ -38,8 +37,6 @@ class ArtifactsOperator(DecoratedOperator, PythonOperator):
     outputs
         Names of the values that the function returns, as a tuple in this order or as a dict; None
         for one value, or for a dict with ``multiple_outputs``.
-    target
-        ``worker``: where the function runs.
     size
         What the task asks for, noted with each attempt: cpu in vCPU, memory and disk in MiB, gpu.
     """
@@ -62,7 +59,6 @@ class ArtifactsOperator(DecoratedOperator, PythonOperator):
         op_args: Collection[Any] | None = None,
         op_kwargs: Mapping[str, Any] | None = None,
         outputs: Sequence[str] | None = None,
-        target: str = "worker",
         size: Mapping[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -77,7 +73,6 @@ class ArtifactsOperator(DecoratedOperator, PythonOperator):
             **kwargs,
         )
         self.outputs = outputs
-        self.target = target
         self.size = size
 
     def execute(self, context: Context) -> Any:
@@ -102,7 +97,7 @@ class ArtifactsOperator(DecoratedOperator, PythonOperator):
             value, saved = recording.run(lambda: self._call(context), self.named)
         except AirloomError as error:
             translate(error)
-        return self._answer(context, value, saved)
+        return returned(self, context, saved, lambda _: value)
 
     def _call(self, context: Context) -> Any:
         wanted = inspect.signature(self.python_callable)
@@ -125,45 +120,35 @@ class ArtifactsOperator(DecoratedOperator, PythonOperator):
 
     def named(self, value: Any) -> Mapping[str, object]:
         """Give the artifacts by name that a returned value stands for."""
-        if not self.multiple_outputs:
-            return {} if value is None else {RETURN: value}
-        where = f"the task {self.task_id!r} of the DAG {self.dag_id!r}"
-        if self.outputs is None:
-            if not isinstance(value, Mapping):
-                raise FlowError(
-                    f"it returned {type(value).__name__}, and says that it returns several values by name",
-                    where=where,
-                    mend="return a dict, or name the values: @task.artifacts(outputs=('model', 'score')).",
-                )
-            return {str(name): item for name, item in value.items()}
-        names = list(self.outputs)
-        if isinstance(value, Mapping):
-            found = {str(name): item for name, item in value.items()}
-            if set(found) == set(names):
-                return {name: found[name] for name in names}
-            returned = f"values of the names {', '.join(found)}"
-        elif isinstance(value, (tuple, list)):
-            if len(value) == len(names):
-                return dict(zip(names, value, strict=True))
-            returned = f"{len(value)} values"
-        else:
-            returned = f"one {type(value).__name__}"
-        raise FlowError(
-            f"it returned {returned}, and says that it returns {', '.join(names)}",
-            where=where,
-            mend="return a tuple in the order of outputs=, or a dict with these keys.",
-        )
+        from airloom.runtime.calls import named
 
-    def _answer(self, context: Context, value: Any, saved: dict[str, dict[str, Json]]) -> Any:
-        if self.multiple_outputs:
-            return saved
-        if RETURN not in saved:
-            return None
-        # Airflow maps over as many items as what is pushed has.
-        mapped = isinstance(value, (list, tuple, dict)) and not context["ti"].is_mapped
-        if mapped and next(iter(self.iter_mapped_dependants()), None) is not None:
-            return items(saved[RETURN], value)
-        return saved[RETURN]
+        where = f"the task {self.task_id!r} of the DAG {self.dag_id!r}"
+        return named(value, self.outputs, several=self.multiple_outputs, where=where)
+
+
+def returned(
+    operator: Any,
+    context: Context,
+    saved: dict[str, dict[str, Json]],
+    value: Callable[[dict[str, Json]], Any],
+) -> Any:
+    """Give what a task returns to Airflow: the references to what it has saved.
+
+    Parameters
+    ----------
+    value
+        Gives the value of a reference: of one that other tasks are mapped over.
+    """
+    if operator.multiple_outputs:
+        return saved
+    if RETURN not in saved:
+        return None
+    # Airflow maps over as many items as what is pushed has.
+    if not context["ti"].is_mapped and next(iter(operator.iter_mapped_dependants()), None) is not None:
+        whole = value(saved[RETURN])
+        if isinstance(whole, (list, tuple, dict)):
+            return items(saved[RETURN], whole)
+    return saved[RETURN]
 
 
 class _ArtifactsDecorator(_TaskDecorator[Any, Any, ArtifactsOperator]):
@@ -173,7 +158,11 @@ class _ArtifactsDecorator(_TaskDecorator[Any, Any, ArtifactsOperator]):
         return _ours(super().__call__(*args, **kwargs))
 
     def _expand(self, expand_input: Any, *, strict: bool) -> XComArg:
-        return _ours(super()._expand(expand_input, strict=strict))
+        made: Any = super()._expand(expand_input, strict=strict)
+        job: Any = self.operator_class
+        if hasattr(job, "airloom_target"):
+            job.budget(made.operator.partial_kwargs)
+        return _ours(made)
 
 
 def _ours(made: Any) -> ArtifactsXComArg:
@@ -185,8 +174,10 @@ def artifacts_task(
     multiple_outputs: bool | None = None,
     *,
     outputs: Sequence[str] | None = None,
-    target: str = "worker",
-    resources: Mapping[str, float] | None = None,
+    target: str | None = None,
+    resources: Mapping[str, Any] | None = None,
+    batch: Mapping[str, Any] | None = None,
+    ecs: Mapping[str, Any] | None = None,
     **kwargs: Any,
 ) -> TaskDecorator:
     """Make a TaskFlow task whose results are artifacts: ``@task.artifacts``.
@@ -201,31 +192,25 @@ def artifacts_task(
     outputs
         Names of the values that it returns, as a tuple in this order or as a dict.
     target
-        ``worker``.
+        ``worker``, ``batch`` or ``ecs``: where the function runs; else as ``batch=`` or ``ecs=`` says.
     resources
-        What the task asks for, noted with each attempt: cpu in vCPU, memory and disk in MiB, gpu.
+        What the task asks for. On the worker it is noted with each attempt: cpu in vCPU, memory and
+        disk in MiB, gpu. As a job it is the size, in the arguments of @resources.
+    batch, ecs
+        Arguments of @batch or @ecs: queue, image, cluster ...
     **kwargs
-        Whatever ``@task`` takes: retries, pool, queue, ...
+        Whatever ``@task`` takes: retries, pool, ...; as a job also what the operators of Amazon's
+        provider take: ``aws_conn_id``, ``deferrable`` ...
 
     Raises
     ------
     FlowError
-        When the target or a resource is not known, or outputs name nothing.
+        When the target or an argument is not known, or outputs name nothing.
+    SizeError
+        When nobody offers such a size.
     """
     where = f"@task.artifacts on {getattr(python_callable, '__name__', 'a function')}"
-    if target != "worker":
-        raise FlowError(
-            f"a function cannot run on {target!r}: @task.artifacts runs on the Airflow worker",
-            where=where,
-            mend="write a flow with @batch or @ecs for it, and run it as a task; or leave target= out.",
-        )
-    for name in resources or {}:
-        if name not in _SIZES:
-            raise FlowError(
-                f"there is no resource {name!r}", where=where, mend=did_you_mean(name, list(_SIZES))
-            )
-    if resources is not None:
-        kwargs["size"] = {_SIZES[name]: number for name, number in resources.items()}
+    place = _target(target, batch, ecs, where)
     if outputs is not None:
         if isinstance(outputs, str) or not outputs or len(set(outputs)) != len(outputs):
             raise FlowError(
@@ -235,10 +220,24 @@ def artifacts_task(
             )
         kwargs["outputs"] = list(outputs)
         multiple_outputs = True
+    operator: Any = ArtifactsOperator
+    if place == "worker":
+        for name in resources or {}:
+            if name not in _SIZES:
+                raise FlowError(
+                    f"there is no resource {name!r}", where=where, mend=did_you_mean(name, list(_SIZES))
+                )
+        if resources is not None:
+            kwargs["size"] = {_SIZES[name]: number for name, number in resources.items()}
+    else:
+        from airloom.decorators.jobs import OPERATORS, needs_of
+
+        operator = OPERATORS[place]
+        kwargs["needs"] = needs_of(place, resources or {}, (batch if place == "batch" else ecs) or {})
     made: Any = task_decorator_factory(
         python_callable=python_callable,
         multiple_outputs=multiple_outputs,
-        decorated_operator_class=ArtifactsOperator,
+        decorated_operator_class=operator,
         **kwargs,
     )
     if python_callable is not None:
@@ -246,7 +245,33 @@ def artifacts_task(
     return cast("TaskDecorator", lambda function: _ours_too(made(function)))
 
 
+def _target(target: str | None, batch: object, ecs: object, where: str) -> str:
+    said = [name for name, one in (("batch", batch), ("ecs", ecs)) if one is not None]
+    found = target or (said[0] if said else "worker")
+    if found not in _TARGETS:
+        raise FlowError(
+            f"a function cannot run on {target!r}", where=where, mend=f"write one of {', '.join(_TARGETS)}."
+        )
+    if any(name != found for name in said):
+        raise FlowError(
+            f"target={found!r} and {said[-1]}= say two places", where=where, mend="keep one of them."
+        )
+    return found
+
+
 def _ours_too(made: Any) -> Any:
     # Airflow's factory knows one class of decorators; this one differs in what a call gives.
     made.__class__ = _ArtifactsDecorator
+    if hasattr(made.operator_class, "airloom_target"):
+        _refuse_handles(made.function)
     return made
+
+
+def _refuse_handles(function: Callable[..., Any]) -> None:
+    for parameter in inspect.signature(function).parameters.values():
+        if "DataArtifact" in str(parameter.annotation):
+            raise FlowError(
+                f"the argument {parameter.name!r} is a DataArtifact, which a container cannot have",
+                where=f"@task.artifacts on {function.__name__}",
+                mend="take the value itself, or let the function run on the worker.",
+            )

@@ -26,7 +26,7 @@ def plan_of(dag_id: str, dag: Any | None, code: str = "") -> Plan:
     code
         Digest of the code package with the DAG file.
     """
-    steps = [] if dag is None else [_step(dag.task_dict[name]) for name in _in_order(dag.task_dict)]
+    steps = [] if dag is None else [step_of(dag.task_dict[name]) for name in _in_order(dag.task_dict)]
     file = Path(getattr(dag, "fileloc", None) or "dag.py")
     return Plan(
         flow=dag_id,
@@ -45,7 +45,8 @@ def _in_order(tasks: dict[str, Any]) -> list[str]:
     return list(TopologicalSorter(before).static_order())
 
 
-def _step(task: Any) -> StepPlan:
+def step_of(task: Any) -> StepPlan:
+    """Make the step that a task of a DAG is."""
     after = tuple(sorted(task.downstream_task_ids))
     kind: TransitionKind = "end" if not after else "linear" if len(after) == 1 else "split"
     return StepPlan(

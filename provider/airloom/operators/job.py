@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from airloom.codec import Json
     from airloom.failures import Failure
+    from airloom.operators.jobs import JobExecution
     from airloom.operators.openlineage import Told
     from airloom.operators.submissions import Submission
     from airloom.plan import StepPlan
@@ -28,8 +29,8 @@ _GOES_ON = ("running", "queued", "scheduled", "up_for_retry")
 
 _PATIENCE_S = 3.0
 
-_OF_FLOW = ("flow", "plan", "step", "index", "flow_group", "flow_parameters", "flow_outputs")
-FIELDS: tuple[str, ...] = (*_OF_FLOW, "image", "cpu", "memory_mib", "gpu")
+OF_FLOW = ("flow", "plan", "step", "index", "flow_group", "flow_parameters", "flow_outputs")
+FIELDS: tuple[str, ...] = (*OF_FLOW, "image", "cpu", "memory_mib", "gpu")
 """Template fields of both: what a task's page in Airflow shows."""
 
 
@@ -77,6 +78,12 @@ class JobStep:
 
         self._context = context
         return run(self, context, resumed=False)
+
+    def begin(self, context: Context) -> JobExecution:
+        """Begin a try."""
+        from airloom.operators.jobs import JobExecution
+
+        return JobExecution(self, context)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
         """Go on after the triggerer has seen the end of the job, or the end of its time."""

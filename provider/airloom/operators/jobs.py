@@ -45,7 +45,7 @@ def run(operator: JobStep, context: Context, *, resumed: bool) -> Json:
     """Run an operator's step, or go on with it; see `JobStep.execute`."""
     execution = None
     try:
-        execution = JobExecution(operator, context)
+        execution = operator.begin(context)
         return execution.go_on(operator.index or "", resumed=resumed)
     except AirloomError as error:
         if execution is not None:

@@ -1,7 +1,7 @@
 """Values of other tasks where a task of Airflow reads them: loaded, noted, lazy.
 
-See `airloom.runtime.references`. A reference is plain JSON, so Airflow's pages show it as it is, and nobody there loads anything.
-Parsing a DAG file may import this module.
+See `airloom.runtime.references`. A reference is plain JSON, so Airflow's pages show it as it is, and
+nobody there loads anything. Parsing a DAG file may import this module.
 """
 
 from __future__ import annotations

@@ -109,7 +109,10 @@ class Submissions(Execution):
             attempt = found.open or self._claim(place, request, name)
             name = str(attempt.begin.origin["job"])
             attempts.append(attempt)
-            requests.append(replace(request, attempt=attempt.number, size=attempt.begin.size or size))
+            begun = attempt.begin
+            requests.append(
+                replace(request, attempt=attempt.number, size=begun.size or size, call=begun.call)
+            )
         assert name is not None  # noqa: S101 - at least one index is due
         return self._submission(name, requests, following), attempts
 
@@ -151,6 +154,7 @@ class Submissions(Execution):
                 self._round(place),
                 {**request.origin, "target": self.step.target, "job": name or self._name(place, number)},
                 request.size,
+                request.call,
             )
             return made[number]
 

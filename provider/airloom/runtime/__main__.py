@@ -39,7 +39,8 @@ def run(command: Command) -> int:
         found = settings.load()
         datastore = Datastore.open(found)
         plan = datastore.plan(command.flow, command.plan)
-        flow = load_flow(plan, datastore, found.cache_folder)
+        calls = all(request.call is not None for request in command.requests)
+        flow = None if calls else load_flow(plan, datastore, found.cache_folder)
     except AirloomError as error:
         sys.stderr.write(f"{error}\n")
         return code_of(error)
@@ -47,9 +48,14 @@ def run(command: Command) -> int:
     return min((code for code in codes if code), default=0)
 
 
-def _run(datastore: Datastore, plan: Plan, flow: type[FlowSpec], request: TaskRequest) -> int:
+def _run(datastore: Datastore, plan: Plan, flow: type[FlowSpec] | None, request: TaskRequest) -> int:
     try:
-        task = Task(datastore, plan, flow, request)
+        if flow is None:
+            from airloom.runtime.calls import CallTask
+
+            task: Task = CallTask(datastore, plan, request)
+        else:
+            task = Task(datastore, plan, flow, request)
         with captured() as log:
             try:
                 task.run()

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 MARK = "airloom_artifact"
 
+RETURN = "return_value"
+"""Name of the artifact of a task that returns one value: that of Airflow's XCom."""
+
 _CONTAINERS = (dict, list, tuple)
 
 

@@ -67,7 +67,8 @@ class TaskRequest:
     ``last_size``: no larger one follows when memory runs out; ``limit`` says how this machine holds the
     task to it (`runtime.limits`); without ``apply_sizes`` what was learned is only noted;
     without ``alarm`` no @timeout is kept, for a debugger; ``killed`` says what ended the last attempt that
-    @retry allows: no user code runs, and @catch keeps it.
+    @retry allows: no user code runs, and @catch keeps it. ``call`` is a function of a DAG file to run instead
+    of a step of a flow (`runtime.calls`).
     """
 
     run: str
@@ -84,6 +85,7 @@ class TaskRequest:
     alarm: bool = True
     killed: str | None = None
     origin: dict[str, Json] = field(default_factory=dict)
+    call: ArtifactRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,7 @@ class Task:
             self.round.number,
             request.origin,
             self.size,
+            request.call,
         )
 
     def first_size(self, *, limited: bool) -> Size | None:

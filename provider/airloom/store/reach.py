@@ -14,6 +14,7 @@ from airloom.sizing.learning import Learned
 from airloom.store.objects import Objects
 from airloom.store.records import (
     AgainRecord,
+    ArtifactRecord,
     BeginRecord,
     DoneRecord,
     EndRecord,
@@ -167,12 +168,16 @@ def parts_of(record: object) -> Iterator[Part]:
         for name, value in record.parameters.items():
             if isinstance(value, dict) and isinstance(value.get("digest"), str):
                 yield Part(f"the file of the parameter {name!r}", str(value["digest"]))
+    elif isinstance(record, BeginRecord) and record.call is not None:
+        yield _part("the function and its arguments", record.call)
     elif isinstance(record, (DoneRecord, FailedRecord)):
         if record.code:
             yield Part("the code package", record.code)
         for name, item in record.artifacts.items():
-            what = f"the artifact {name!r}"
-            if item.pack is None:
-                yield Part(what, item.digest, item.size)
-            else:
-                yield Part(what, item.pack, None, item.offset, item.size, item.digest)
+            yield _part(f"the artifact {name!r}", item)
+
+
+def _part(what: str, item: ArtifactRecord) -> Part:
+    if item.pack is None:
+        return Part(what, item.digest, item.size)
+    return Part(what, item.pack, None, item.offset, item.size, item.digest)

@@ -111,6 +111,7 @@ class BeginRecord:
     ``generation`` counts how often the task was cleared before; ``iteration`` is the round of a
     step that leads back to itself. ``origin`` holds what the scheduler calls the attempt
     (Airflow's ids and try number). ``size`` is what the attempt got and why, None when nobody says.
+    ``call`` is the function of a DAG file that runs in a container, with its arguments.
     """
 
     started_at: str
@@ -121,6 +122,7 @@ class BeginRecord:
     iteration: int = 0
     origin: dict[str, Json] = field(default_factory=dict)
     size: Size | None = None
+    call: ArtifactRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
