@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.amazon.aws.links.batch import BatchJobDefinitionLink, BatchJobQueueLink
 from airflow.providers.amazon.aws.operators.batch import BatchOperator
 
-from airloom.operators.job import FIELDS, JobStep
+from airloom.operators.job import BACK_OFF, FIELDS, JobStep
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from airloom.operators.submissions import Submission
     from airloom.plan import StepPlan
     from airloom.settings import Settings
-
-_BACK_OFF = {"retries": {"mode": "adaptive", "max_attempts": 10}}
 
 
 class BatchStepOperator(JobStep, BatchOperator):
@@ -91,7 +89,7 @@ class BatchStepOperator(JobStep, BatchOperator):
         job_definition: str = "",
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("botocore_config", _BACK_OFF)
+        kwargs.setdefault("botocore_config", BACK_OFF)
         super().__init__(
             job_name=job_name,
             job_definition=job_definition,
@@ -133,8 +131,7 @@ class BatchStepOperator(JobStep, BatchOperator):
 
     def submit(self, submission: Submission, context: Context) -> str:
         """Submit the job; see `JobStep.submit`."""
-        from airloom.operators.definitions import batch_definition, batch_overrides, refusal, registered
-        from airloom.operators.submissions import Refused
+        from airloom.operators.definitions import batch_definition, batch_overrides, start
 
         said = self._step.batch
         assert said is not None  # noqa: S101 - the step's target is batch
@@ -145,18 +142,12 @@ class BatchStepOperator(JobStep, BatchOperator):
         self.submit_job_timeout = submission.timeout_s
         self.tags = {**self.tags, **submission.tags}
         self.retry_strategy = {"attempts": 1}  # Airflow is the only one that tries again
-        for fresh in (False, True):
-            try:
-                self.job_definition = registered(self.hook, submission.store, definition, fresh=fresh)
-                self.submit_job(context)
-            except Exception as error:
-                found = refusal(error)
-                if found is None:  # whether there is a job now, nobody knows: the next try looks
-                    raise
-                if not fresh and "efinition" in found.reason:
-                    continue  # remembered, and deregistered since
-                raise Refused(found) from error
-            break
+
+        def act(arn: str) -> None:
+            self.job_definition = arn
+            self.submit_job(context)
+
+        start(self.hook, submission.store, definition, act)
         assert self.job_id is not None  # noqa: S101 - it was submitted
         self._keep_links(context, said.queue or "")
         return self.job_id
@@ -181,16 +172,11 @@ class BatchStepOperator(JobStep, BatchOperator):
                     return str(job["jobId"])
         return None
 
-    def describe(self, job: str) -> Mapping[str, Any] | None:
-        """What Batch says about a job; see `JobStep.describe`."""
+    def look(self, job: str) -> Mapping[str, Any] | None:
+        """Ask Batch once; see `JobStep.look`."""
         self.job_id = job
-        for pause in (0.5, 1, 2, 4, 8, None):  # a job that was just submitted may not be known everywhere
-            found = self.hook.conn.describe_jobs(jobs=[job])["jobs"]
-            if found:
-                return dict(found[0])
-            if pause is not None:
-                time.sleep(pause)
-        return None
+        found = self.hook.conn.describe_jobs(jobs=[job])["jobs"]
+        return dict(found[0]) if found else None
 
     def state(self, described: Mapping[str, Any]) -> str:
         """Say ``waiting``, ``running`` or ``over``."""

@@ -15,6 +15,8 @@ from airloom.digests import digest_of
 from airloom.failures import Failure, FailureKind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airloom.operators.submissions import Submission
     from airloom.plan import StepPlan, Volume
     from airloom.sizing.catalogue import Size
@@ -24,6 +26,14 @@ CONTAINER = "airloom"
 LOG_PREFIX = "airloom"
 _PAUSES_S = (0.5, 1, 2, 4, 8)
 _FREE_DISK_GIB, _LEAST_DISK_GIB = 20, 21
+
+
+class Refused(Exception):
+    """A service that refuses to start a job; ``failure`` says what that means."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
 
 
 def registered(hook: Any, store: Datastore, definition: dict[str, Any], *, fresh: bool = False) -> str:
@@ -47,6 +57,34 @@ def registered(hook: Any, store: Datastore, definition: dict[str, Any], *, fresh
     found = (_batch if is_batch else _ecs)(hook.conn, name, definition)
     store.save_definition(digest, found)
     return found
+
+
+def start(hook: Any, store: Datastore, definition: dict[str, Any], act: Callable[[str], None]) -> None:
+    """Start a job with a definition; with a new one when what the store remembers was deregistered since.
+
+    Parameters
+    ----------
+    act
+        Starts it with the ARN of a definition.
+
+    Raises
+    ------
+    Refused
+        When AWS will have none of it. After any other error nobody knows whether there is a job now.
+    """
+    for fresh in (False, True):
+        try:
+            act(registered(hook, store, definition, fresh=fresh))
+        except Refused:
+            raise
+        except Exception as error:
+            found = refusal(error)
+            if found is None:
+                raise
+            if fresh or "efinition" not in found.reason:
+                raise Refused(found) from error
+        else:
+            return
 
 
 def _known(store: Datastore, digest: str) -> str | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.operators.ecs import EcsRunTaskOperator
 
-from airloom.operators.job import FIELDS, JobStep
+from airloom.operators.job import BACK_OFF, FIELDS, JobStep
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from airloom.operators.submissions import Submission
     from airloom.plan import StepPlan
     from airloom.settings import Settings
-
-_BACK_OFF = {"retries": {"mode": "adaptive", "max_attempts": 10}}
 
 
 class EcsStepOperator(JobStep, EcsRunTaskOperator):
@@ -87,7 +85,7 @@ class EcsStepOperator(JobStep, EcsRunTaskOperator):
         overrides: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("botocore_config", _BACK_OFF)
+        kwargs.setdefault("botocore_config", BACK_OFF)
         super().__init__(
             task_definition=task_definition,
             cluster=cluster or "",
@@ -143,8 +141,7 @@ class EcsStepOperator(JobStep, EcsRunTaskOperator):
         from airflow.providers.amazon.aws.exceptions import EcsOperatorError
 
         from airloom.failures import Failure, FailureKind
-        from airloom.operators.definitions import ecs_definition, ecs_overrides, refusal, registered
-        from airloom.operators.submissions import Refused
+        from airloom.operators.definitions import Refused, ecs_definition, ecs_overrides, start
 
         said = self._step.ecs
         assert said is not None  # noqa: S101 - the step's target is ecs
@@ -165,22 +162,17 @@ class EcsStepOperator(JobStep, EcsRunTaskOperator):
                 network["assignPublicIp"] = "ENABLED" if said.assign_public_ip else "DISABLED"
             self.network_configuration = {"awsvpcConfiguration": network}
         self._started_by = submission.name
-        for fresh in (False, True):
+
+        def act(arn: str) -> None:
+            self.task_definition = arn
             try:
-                self.task_definition = registered(self.hook, submission.store, definition, fresh=fresh)
                 self._start_task()  # type: ignore[no-untyped-call]
             except EcsOperatorError as error:
                 # No place now, as RESOURCE:MEMORY: there may be one later.
                 words = "; ".join(str(one.get("reason", one)) for one in error.failures)
                 raise Refused(Failure(FailureKind.LOST_HOST, f"ECS has no place: {words}", True)) from error
-            except Exception as error:
-                found = refusal(error)
-                if found is None:  # whether there is a task now, nobody knows: the next try looks
-                    raise
-                if not fresh and "efinition" in found.reason:
-                    continue  # remembered, and deregistered since
-                raise Refused(found) from error
-            break
+
+        start(self.hook, submission.store, definition, act)
         assert self.arn is not None  # noqa: S101 - it was started
         return self.arn
 
@@ -192,16 +184,11 @@ class EcsStepOperator(JobStep, EcsRunTaskOperator):
                 return str(found["taskArns"][0])
         return None
 
-    def describe(self, job: str) -> Mapping[str, Any] | None:
-        """What ECS says about a task; see `JobStep.describe`."""
+    def look(self, job: str) -> Mapping[str, Any] | None:
+        """Ask ECS once; see `JobStep.look`."""
         self.arn = job
-        for pause in (0.5, 1, 2, 4, 8, None):  # a task that was just started may not be known everywhere
-            found = self.client.describe_tasks(cluster=self.cluster, tasks=[job])["tasks"]
-            if found:
-                return dict(found[0])
-            if pause is not None:
-                time.sleep(pause)
-        return None
+        found = self.client.describe_tasks(cluster=self.cluster, tasks=[job])["tasks"]
+        return dict(found[0]) if found else None
 
     def state(self, described: Mapping[str, Any]) -> str:
         """Say ``waiting``, ``running`` or ``over``."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,10 @@ _GOES_ON = ("running", "queued", "scheduled", "up_for_retry")
 """States in which a task has, or will have, a try that goes on with its job."""
 
 _PATIENCE_S = 3.0
+_PAUSES_S = (0.5, 1, 2, 4, 8)
+
+BACK_OFF = {"retries": {"mode": "adaptive", "max_attempts": 10}}
+"""How the client of AWS meets a service that is asked too often, unless the DAG file says otherwise."""
 
 OF_FLOW = ("flow", "plan", "step", "index", "flow_group", "flow_parameters", "flow_outputs")
 FIELDS: tuple[str, ...] = (*OF_FLOW, "image", "cpu", "memory_mib", "gpu")
@@ -149,7 +154,19 @@ class JobStep:
         raise NotImplementedError
 
     def describe(self, job: str) -> Mapping[str, Any] | None:
-        """What the service says about a job; None when it knows no such job."""
+        """What the service says about a job; None when it knows no such job.
+
+        One that was just submitted may not be known everywhere: it is asked for several times.
+        """
+        for pause_s in _PAUSES_S:
+            found = self.look(job)
+            if found is not None:
+                return found
+            time.sleep(pause_s)
+        return self.look(job)
+
+    def look(self, job: str) -> Mapping[str, Any] | None:
+        """Ask the service once about a job."""
         raise NotImplementedError
 
     def state(self, described: Mapping[str, Any]) -> str:

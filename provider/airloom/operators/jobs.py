@@ -20,10 +20,10 @@ from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[impor
 from airloom.errors import AirloomError, SettingsError, StepFailed, StepFailedForGood
 from airloom.failures import ENDED_BY_AIRFLOW, NEVER_STARTED, STOPPED_AT_TIMEOUT, Failure, FailureKind
 from airloom.names import unpack_indices
-from airloom.operators.definitions import refusal
+from airloom.operators.definitions import Refused, refusal
 from airloom.operators.execution import failed_range, translate
 from airloom.operators.history import Attempt, History, history
-from airloom.operators.submissions import Refused, Submissions
+from airloom.operators.submissions import Submissions
 from airloom.plan import Recovery
 from airloom.runtime.logs import Log, parse
 from airloom.runtime.task import now

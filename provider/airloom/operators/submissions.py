@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airloom.failures import Failure
     from airloom.names import Indices
     from airloom.operators.job import JobStep
     from airloom.store.datastore import Datastore
@@ -42,14 +41,6 @@ GRACE_S = 120
 _NAME = re.compile(r"[^A-Za-z0-9_-]+")
 _NAME_LENGTH = 128
 _IN_CONTAINERS = ("verify", "store_")
-
-
-class Refused(Exception):
-    """A service that refuses to start a job; ``failure`` says what that means."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.reason)
-        self.failure = failure
 
 
 @dataclass(frozen=True, slots=True)
