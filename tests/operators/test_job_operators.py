@@ -23,7 +23,7 @@ from airloom.plan import BatchPlan, EcsPlan, Resources, StepPlan, Tmpfs, Transit
 from airloom.runtime.places import batch_step, ecs_step, unsaid
 from airloom.settings import Settings
 from airloom.sizing.catalogue import Size
-from airloom.triggers.jobs import BatchJobEnd, JobEnd
+from airloom.triggers.jobs import BatchJobEnd, JobEnd, _Pace
 
 pytestmark = pytest.mark.airflow
 
@@ -164,6 +164,74 @@ def test_triggers_of_one_place_ask_together() -> None:
     assert sorted(event.payload["job"] for event in events) == sorted(f"job-{n}" for n in range(150))
     assert all(len(jobs) <= 100 for jobs in Counted.asked)
     assert len(Counted.asked) < 30, "150 jobs, looked at several times"
+
+
+class Missing(Exception):
+    """CloudWatch knows no such stream yet."""
+
+
+class Logs:
+    """CloudWatch with one stream, whose pages come one a request; the first request comes too early."""
+
+    class exceptions:
+        ResourceNotFoundException = Missing
+
+    def __init__(self, *pages: list[str], denied: bool = False) -> None:
+        self.pages, self.denied, self.requests = [*pages], denied, 0
+
+    def get_log_events(self, *, nextToken: str = "", **where: Any) -> dict[str, Any]:
+        assert where == {"logGroupName": "group", "logStreamName": "stream", "startFromHead": True}
+        self.requests += 1
+        if self.denied:
+            raise ClientError({"Error": {"Code": "AccessDenied"}}, "GetLogEvents")
+        if self.requests == 1:
+            raise Missing
+        place = int(nextToken or 0)
+        if place == len(self.pages):
+            return {"events": [], "nextForwardToken": nextToken}
+        return {
+            "events": [{"message": line} for line in self.pages[place]],
+            "nextForwardToken": str(place + 1),
+        }
+
+
+class Telling(Counted):
+    """A trigger whose job prints into `Logs`."""
+
+    asked: ClassVar[list[list[str]]] = []
+    logs: ClassVar[Logs]
+
+    def stream(self, described: Mapping[str, Any]) -> tuple[str, str] | None:
+        return "group", "stream"
+
+    def _logs(self) -> Any:
+        return self.logs
+
+
+@pytest.mark.parametrize("pace", [1e9, 1e-9])
+def test_what_a_job_prints_is_told_once_and_to_its_end(
+    pace: float, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Telling.asked.clear()
+    Telling.logs = Logs(["a", "b"], [], ["c"], ["d"])
+    monkeypatch.setattr(Telling, "_pace", _Pace(pace))
+    with caplog.at_level("INFO", logger="airloom.triggers.jobs"):
+        event = asyncio.run(_first(Telling(job="j", poll_interval=0.01)))
+    told = [record.getMessage() for record in caplog.records]
+    assert told == ["a", "b", "c", "d"]
+    assert event.payload == {"job": "j", "told": 4}
+
+
+def test_a_log_that_may_not_be_read_does_not_keep_a_job_from_its_end(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Telling.asked.clear()
+    Telling.logs = Logs(["a"], denied=True)
+    monkeypatch.setattr(Telling, "_pace", _Pace(1e9))
+    event = asyncio.run(_first(Telling(job="j", poll_interval=0.01)))
+    assert event.payload == {"job": "j", "told": 0}
+    assert "cannot read the log of job j" in caplog.text
+    assert Telling.logs.requests == 1, "it is not asked again"
 
 
 async def _first(trigger: JobEnd) -> Any:

@@ -89,7 +89,8 @@ def test_functions_of_a_dag_by_hand_run_as_jobs(cloud: Cloud, runs: Runs) -> Non
     assert [task.data.return_value for task in found["each"]] == [36, 72]
     assert found["add"].task["total"].data == 108
     assert found["add"].task["pi"].data == math.pi
-    assert "fitting three" in cloud.log(name, run, "fit")
+    assert cloud.log(name, run, "fit").count("fitting three") == 1, "the triggerer has told it"
+    assert "has told" in cloud.log(name, run, "fit")
     assert "the total is 108" in cloud.log(name, run, "show")
     (fit,) = cloud.attempts(name, run, "fit")
     assert fit.job is not None

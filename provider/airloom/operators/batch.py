@@ -218,6 +218,7 @@ class BatchStepOperator(JobStep, BatchOperator):
                     region_name=self.region_name,
                     verify=self.verify,
                     botocore_config=self.botocore_config,
+                    log_group="/aws/batch/job" if self.awslogs_enabled else "",
                 ),
                 method_name="execute_complete",
             )

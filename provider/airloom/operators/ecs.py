@@ -232,6 +232,9 @@ class EcsStepOperator(JobStep, EcsRunTaskOperator):
                     region_name=self.region_name,
                     verify=self.verify,
                     botocore_config=self.botocore_config,
+                    log_group=self.awslogs_group or "",
+                    log_prefix=self.awslogs_stream_prefix or "",
+                    log_region=self.awslogs_region,
                 ),
                 method_name="execute_complete",
             )

@@ -95,7 +95,7 @@ class JobStep:
         from airloom.operators.jobs import run
 
         self._context = context
-        return run(self, context, resumed=True)
+        return run(self, context, resumed=True, seen=int((event or {}).get("told", 0)))
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """Tell OpenLineage which attempt this was, what it read and what it left."""

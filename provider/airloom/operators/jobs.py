@@ -41,12 +41,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def run(operator: JobStep, context: Context, *, resumed: bool) -> Json:
-    """Run an operator's step, or go on with it; see `JobStep.execute`."""
+def run(operator: JobStep, context: Context, *, resumed: bool, seen: int = 0) -> Json:
+    """Run an operator's step, or go on with it; see `JobExecution.go_on`."""
     execution = None
     try:
         execution = operator.begin(context)
-        return execution.go_on(operator.index or "", resumed=resumed)
+        return execution.go_on(operator.index or "", resumed=resumed, seen=seen)
     except AirloomError as error:
         if execution is not None:
             execution.record_failure(error)
@@ -110,13 +110,15 @@ def _end_in_time(
 class JobExecution(Submissions):
     """One try of an Airflow task at one step that runs as a job."""
 
-    def go_on(self, index: str, *, resumed: bool) -> Json:
+    def go_on(self, index: str, *, resumed: bool, seen: int = 0) -> Json:
         """Look what there is, and do what is due until all indices are done.
 
         Parameters
         ----------
         resumed
             Whether this try has waited for a job already, and was deferred meanwhile.
+        seen
+            How many lines of the job the triggerer has told then.
 
         Raises
         ------
@@ -125,7 +127,7 @@ class JobExecution(Submissions):
         """
         places = self.places(index)
         waited = resumed
-        told = not resumed
+        told, self._seen = not resumed, seen
         while True:
             outcomes = {place: self.finished(place, self.generation) for place in places}
             rest = [place for place, outcome in outcomes.items() if outcome is None]
@@ -293,8 +295,15 @@ class JobExecution(Submissions):
             if lines:
                 self.datastore.write_log(attempt.key, attempt.number, log.to_bytes())
 
+    _seen = 0
+
     def _tell(self, places: list[Indices]) -> None:
-        """Show what the containers have printed while this task was deferred."""
+        """Show what the containers have printed while this task was deferred, unless the triggerer has.
+
+        It tells what stands in CloudWatch, and that is what the store has and more: the lines before and
+        after the user's code.
+        """
+        lines: list[str] = []
         for place in places:
             key = self.key(place)
             numbers = self.datastore.attempts(key)
@@ -302,8 +311,12 @@ class JobExecution(Submissions):
                 kept = self.datastore.log(key, numbers[-1]) if numbers else b""
             except AirloomError:  # none, or a container still runs
                 continue
-            for line in parse(kept):
-                logger.info("[%s] %s", key.task, line.text)
+            lines += (f"[{key.task}] {line.text}" for line in parse(kept))
+        if self._seen:
+            logger.info("the triggerer has told %d of the job's lines", self._seen)
+        if len(lines) > self._seen:
+            for line in lines:
+                logger.info("%s", line)
 
     def _stop_stale(self, known: Mapping[Indices, History]) -> None:
         """Stop what still runs from before the task was cleared: its results would count for nothing."""

@@ -27,6 +27,11 @@ logger = logging.getLogger(__name__)
 _AT_ONCE = 100
 """Most jobs or tasks of one request ("DescribeJobs" of AWS Batch, "DescribeTasks" of Amazon ECS)."""
 
+_LOG_REQUESTS_A_SECOND = 5.0
+"""CloudWatch answers 25 requests for logs a second, of a whole account in a region ("CloudWatch Logs quotas",
+Amazon CloudWatch Logs user guide): a triggerer takes a part of them."""
+_LOG = ("log_group", "log_prefix", "log_region")
+
 _WAITING = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "PROVISIONING", "ACTIVATING")
 
 
@@ -74,8 +79,45 @@ class _Watch:
         self._known.pop(job, None)
 
 
+class _Pace:
+    """How often this process reads logs: what all its jobs print is worth only so many requests."""
+
+    def __init__(self, requests_a_second: float) -> None:
+        self._gap_s = 1 / requests_a_second
+        self._next = float("-inf")
+
+    def may(self) -> bool:
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + self._gap_s
+        return True
+
+
+class _Lines:
+    """The log of one job, read on from where the last look ended."""
+
+    def __init__(self, client: Any, group: str, stream: str) -> None:
+        self._client = client
+        self._asked = {"logGroupName": group, "logStreamName": stream, "startFromHead": True}
+
+    def more(self) -> tuple[list[str], bool]:
+        """Give lines that are new, and whether these are all for now.
+
+        A page may be empty before the end: that is where the token stays the same ("GetLogEvents", Amazon
+        CloudWatch Logs API reference).
+        """
+        try:
+            answer = self._client.get_log_events(**self._asked)
+        except self._client.exceptions.ResourceNotFoundException:  # the container has printed nothing yet
+            return [], True
+        is_end = self._asked.get("nextToken") == answer["nextForwardToken"]
+        self._asked["nextToken"] = answer["nextForwardToken"]
+        return [str(event["message"]) for event in answer["events"]], is_end
+
+
 class JobEnd(BaseTrigger):
-    """Fires when a job is over, or when its time to start or to run is.
+    """Fires when a job is over, or when its time to start or to run is; tells meanwhile what it prints.
 
     Parameters
     ----------
@@ -89,9 +131,13 @@ class JobEnd(BaseTrigger):
         Seconds between two looks.
     place
         Cluster, for ECS.
+    log_group, log_prefix, log_region
+        Where the job's log is in CloudWatch, as far as its description does not say it. Without a group
+        nothing is told.
     """
 
     _watches: ClassVar[dict[Any, _Watch]] = {}
+    _pace: ClassVar[_Pace] = _Pace(_LOG_REQUESTS_A_SECOND)
 
     def __init__(
         self,
@@ -105,6 +151,9 @@ class JobEnd(BaseTrigger):
         region_name: str | None = None,
         verify: bool | str | None = None,
         botocore_config: dict[str, Any] | None = None,
+        log_group: str = "",
+        log_prefix: str = "",
+        log_region: str | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.job = job
@@ -116,6 +165,12 @@ class JobEnd(BaseTrigger):
         self.region_name = region_name
         self.verify = verify
         self.botocore_config = botocore_config
+        self.log_group = log_group
+        self.log_prefix = log_prefix
+        self.log_region = log_region
+        self._lines: _Lines | None = None
+        self._told = 0
+        self._mute = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Name the class, and what it is made of."""
@@ -123,7 +178,7 @@ class JobEnd(BaseTrigger):
         kind = type(self)
         return (
             f"{kind.__module__}.{kind.__qualname__}",
-            {name: getattr(self, name) for name in (*names, "verify", "botocore_config")},
+            {name: getattr(self, name) for name in (*names, "verify", "botocore_config", *_LOG)},
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -139,12 +194,51 @@ class JobEnd(BaseTrigger):
                     if not _passes(error):
                         break
                     described = None
-                if described is not None and self._is_due(described):
-                    break
+                if described is not None:
+                    due = self._is_due(described)
+                    await self._tell(described, all_of_it=due)
+                    if due:
+                        break
                 await asyncio.sleep(self.poll_interval)
         finally:
             watch.forget(self.job)
-        yield TriggerEvent({"job": self.job})  # type: ignore[no-untyped-call]
+        yield TriggerEvent({"job": self.job, "told": self._told})  # type: ignore[no-untyped-call]
+
+    async def _tell(self, described: Mapping[str, Any], *, all_of_it: bool) -> None:
+        """Put what the job has printed since into the task's log: one request, or all that it takes.
+
+        What is not told here, because there were too many jobs or CloudWatch was late, the task tells
+        when it goes on: the store has the whole log.
+        """
+        if self._mute or self.state(described) == "waiting" or not (all_of_it or self._pace.may()):
+            return
+        try:
+            if self._lines is None:
+                where = self.stream(described)
+                if where is None:
+                    return
+                client = await asyncio.to_thread(self._logs)
+                self._lines = _Lines(client, *where)
+            is_end = False
+            while not is_end:
+                lines, is_end = await asyncio.to_thread(self._lines.more)
+                for line in lines:
+                    logger.info("%s", line)
+                self._told += len(lines)
+                is_end = is_end or not all_of_it
+        except Exception as error:
+            self._mute = not _passes(error)
+            logger.warning("cannot read the log of job %s: %s", self.job, error)
+
+    def _logs(self) -> Any:
+        from airflow.providers.amazon.aws.hooks.logs import AwsLogsHook
+
+        parameters = {**self._hook_parameters(), "region_name": self.log_region or self.region_name}
+        return AwsLogsHook(**parameters).conn
+
+    def stream(self, described: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Group and stream of the job's log in CloudWatch; None where it has none."""
+        return None
 
     async def on_kill(self) -> None:
         """Stop the job when somebody ends the deferred task (Airflow 3.3 and newer ask for it)."""
@@ -228,6 +322,15 @@ class BatchJobEnd(JobEnd):
         """Say ``waiting``, ``running`` or ``over``."""
         return batch_state(described)
 
+    def stream(self, described: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Group and stream of the job's log; see `JobEnd.stream`."""
+        container = described.get("container", {})
+        options = container.get("logConfiguration", {}).get("options", {})
+        name = container.get("logStreamName")
+        if not name or not self.log_group:
+            return None
+        return options.get("awslogs-group") or self.log_group, str(name)
+
     def started(self, described: Mapping[str, Any]) -> float | None:
         """When it started."""
         return described["startedAt"] / 1000 if described.get("startedAt") else None
@@ -254,6 +357,11 @@ class EcsTaskEnd(JobEnd):
     def state(self, described: Mapping[str, Any]) -> str:
         """Say ``waiting``, ``running`` or ``over``."""
         return ecs_state(described)
+
+    def stream(self, described: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Group and stream of the task's log; see `JobEnd.stream`."""
+        number = str(described["taskArn"]).rpartition("/")[2]
+        return (self.log_group, f"{self.log_prefix}/{number}") if self.log_group else None
 
     def started(self, described: Mapping[str, Any]) -> float | None:
         """When it started."""
