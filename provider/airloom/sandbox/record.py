@@ -54,10 +54,10 @@ class Record:
             self._lock = None
 
     def write(self, pids: list[int]) -> None:
-        """Keep the pids of the components that run."""
+        """Keep the pids of the components that run, and that have run: their children may live on."""
         living = table()
         started = {str(pid): living[pid].started for pid in pids if pid in living}
-        self._file.write_text(json.dumps({"boot": _boot(), "started": started}))
+        self._file.write_text(json.dumps({"boot": _boot(), "started": {**self._started(), **started}}))
 
     def read(self) -> list[int]:
         """Give the recorded pids that nobody else can have got since.
@@ -65,18 +65,19 @@ class Record:
         A pid stays taken while its session has members; after a reboot, or where another
         process has it now, the record says nothing.
         """
-        try:
-            record = json.loads(self._file.read_text())
-        except FileNotFoundError:
-            return []
-        if record["boot"] != _boot():
-            return []
         living = table()
         return [
             int(pid)
-            for pid, started in record["started"].items()
+            for pid, started in self._started().items()
             if int(pid) not in living or living[int(pid)].started == started
         ]
+
+    def _started(self) -> dict[str, str]:
+        try:
+            record = json.loads(self._file.read_text())
+        except FileNotFoundError:
+            return {}
+        return dict(record["started"]) if record["boot"] == _boot() else {}
 
     def forget(self) -> None:
         """Say that nothing runs."""
