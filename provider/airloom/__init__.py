@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airloom.flow.cards import card
 from airloom.flow.configs import Config, ConfigValue, config_expr
 from airloom.flow.current import current
-from airloom.flow.decorators import catch, environment, parallel, retry, secrets, step, timeout
+from airloom.flow.decorators import assets, catch, environment, parallel, retry, secrets, step, timeout
 from airloom.flow.files import IncludeFile
 from airloom.flow.flow_decorators import exit_hook, project, schedule, trigger, trigger_on_finish
 from airloom.flow.parameters import JSONType, Parameter
@@ -60,6 +60,7 @@ __all__ = [
     "Task",
     "UserStepDecorator",
     "__version__",
+    "assets",
     "batch",
     "card",
     "catch",

@@ -221,7 +221,8 @@ class StepPlan:
     the split. ``joins`` names the split that a join closes. ``splits`` and ``foreaches`` are
     the splits, and of these the foreaches, that the step lies in, outermost first. ``secrets``
     are names of sources, never values. ``batch`` or ``ecs`` is there when that is the target.
-    ``wrappers`` names the step decorators of the user's own, innermost first.
+    ``wrappers`` names the step decorators of the user's own, innermost first. ``inlets`` and ``outlets``
+    are Airflow assets, by URI or name, that its code reads and writes.
     """
 
     name: str
@@ -244,6 +245,8 @@ class StepPlan:
     variables: dict[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
     wrappers: tuple[str, ...] = ()
+    inlets: tuple[str, ...] = ()
+    outlets: tuple[str, ...] = ()
 
     @property
     def depth(self) -> int:

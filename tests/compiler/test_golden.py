@@ -17,6 +17,7 @@ from airloom.runtime.code import import_flow
 # Each with the files that it needs beside it: alone, so that no other flow changes its code package.
 GOLDEN_FLOWS = {
     "hello": (),
+    "assets_of_steps": (),
     "all_parameters": ("helper_of_flows.py", "data_of_flows.txt"),
     "branch_join": (),
     "foreach_join": (),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airloom import catch, environment, resources, retry, schedule, step, timeout
+from airloom import assets, catch, environment, resources, retry, schedule, step, timeout
 from airloom.errors import FlowError, GraphError, Place, SizeError
 from airloom.flow.declarations import StepDeclaration, flow_declaration, step_declaration
 from airloom.plan import Catch, Resources, Retry, Schedule
@@ -60,6 +60,11 @@ def test_environment_makes_text_of_its_values() -> None:
     assert said(environment(vars={"A": 1, "B": None})).variables == {"A": "1", "B": "None"}
 
 
+def test_assets_are_texts_in_their_order() -> None:
+    found = said(assets(inlets="s3://lake/raw", outlets=["b", "a"]))
+    assert (found.inlets, found.outlets) == (("s3://lake/raw",), ("b", "a"))
+
+
 def test_resources_are_units_of_the_plan() -> None:
     wanted = said(resources(cpu=0.5, gpu=1, memory=4096, disk=100, shared_memory=64)).resources
     assert wanted == Resources(cpu=0.5, memory_mib=4096, gpu=1, disk_mib=100, shared_memory_mib=64)
@@ -103,6 +108,14 @@ WRONG: list[tuple[Callable[[], object], type[FlowError], str]] = [
     (lambda: retry(minutes_between_retries=float("inf")), FlowError, "minutes_between_retries=inf"),
     (lambda: catch(var="not a name"), FlowError, "@catch: var='not a name' cannot name an artifact"),
     (lambda: catch(var=3), FlowError, "@catch: var=3"),  # type: ignore[call-overload]
+    (lambda: assets(), FlowError, "@assets: it names no asset"),
+    (lambda: assets(inlets=[5]), FlowError, "inlets has 5, which is no text"),  # type: ignore[list-item]
+    (lambda: assets(inlets=5), FlowError, "inlets has 5, which is no text"),  # type: ignore[arg-type]
+    (lambda: assets(outlets=["a", "a"]), FlowError, "outlets has an asset twice"),
+    (lambda: assets(outlets=" "), FlowError, "the asset ' ' is refused"),
+    (lambda: assets(outlets="s3://lake/zähler"), FlowError, "the asset 's3://lake/zähler' is refused"),
+    (lambda: assets(outlets="x-airloom://flow/F"), FlowError, "has the scheme 'x-airloom', which is taken"),
+    (lambda: assets(inlets="postgres://me:word@db/orders"), FlowError, "holds a password"),
     (lambda: timeout(), FlowError, "@timeout: the time is 0"),
     (lambda: timeout(seconds=-5), FlowError, "@timeout: seconds=-5"),
     (lambda: resources(memory=0.5), SizeError, "@resources: memory=0.5"),  # type: ignore[arg-type]

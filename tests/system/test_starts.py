@@ -22,7 +22,7 @@ pytestmark = pytest.mark.system
 
 STARTS_FIRST = """
 import os
-from airloom import FlowSpec, Parameter, current, exit_hook, project, secrets, step
+from airloom import FlowSpec, Parameter, assets, current, exit_hook, project, secrets, step
 
 def told(run):
     print("HOOK succeeded", run.pathspec, run.successful)
@@ -35,6 +35,7 @@ def warned():
 class StartsFirst(FlowSpec):
     fail = Parameter("fail", default=False)
 
+    @assets(outlets="s3://starts/orders")
     @secrets(sources=["airflow-variable:starts_token", "airflow-connection:starts_db"])
     @step
     def start(self):
@@ -109,6 +110,28 @@ class StartsEvent(FlowSpec):
 
 if __name__ == "__main__":
     StartsEvent()
+"""
+
+STARTS_ON_ASSET = """
+from airloom import FlowSpec, Parameter, current, step, trigger
+from airloom.client import Task
+
+@trigger(event={"name": "s3://starts/orders", "parameters": {"made_by": "task"}})
+class StartsOnAsset(FlowSpec):
+    made_by = Parameter("made_by", required=True)
+
+    @step
+    def start(self):
+        extra = current.trigger.event.extra
+        self.found = Task(self.made_by, attempt=extra["attempt"], _namespace_check=False).data.lengths
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+if __name__ == "__main__":
+    StartsOnAsset()
 """
 
 STARTS_PRODUCER = """
@@ -220,6 +243,26 @@ def test_exit_hooks_are_called_for_either_end_and_change_neither(
     run_id = sandbox.api.trigger(first, {"fail": fail})
     assert sandbox.api.wait_for_run(first, run_id).state == state
     assert f"HOOK {said}" in sandbox.api.task_log(first, run_id, "exit_hook")
+
+
+def test_an_asset_of_a_step_starts_a_flow_that_finds_the_task(
+    sandbox: Sandbox, store: str, put: Callable[[str, str], str], first: str
+) -> None:
+    put("starts_on_asset", STARTS_ON_ASSET)
+    run_id = sandbox.api.trigger(first)
+    assert sandbox.api.wait_for_run(first, run_id).state == "success"
+    made_by = f"StartsFirst/test.one:{run_id}/start/0"
+    deadline = time.monotonic() + 60
+    runs: list[Run] = []
+    while not runs and time.monotonic() < deadline:
+        runs = [
+            run
+            for run in Flow("StartsOnAsset", datastore=store, _namespace_check=False).runs()
+            if run.finished and run["start"].task.data.made_by == made_by
+        ]
+        time.sleep(0.3)
+    assert runs, "no run was started by the event of this one"
+    assert runs[0].data.found == [5, 9]
 
 
 def test_the_command_line_triggers_a_deployed_flow_and_waits_for_it(

@@ -81,6 +81,10 @@ def _facts(step: StepPlan) -> str:
         facts.append(f"secrets {', '.join(step.secrets)}")
     if step.cards:
         facts.append("card" if len(step.cards) == 1 else f"{len(step.cards)} cards")
+    if step.inlets:
+        facts.append(f"reads {', '.join(step.inlets)}")
+    if step.outlets:
+        facts.append(f"writes {', '.join(step.outlets)}")
     if step.wrappers:
         facts.append(f"inside {', '.join(reversed(step.wrappers))}")
     if step.target != "worker":

@@ -271,8 +271,10 @@ def _call(plan: Plan, step: StepPlan, names: _Names, *, mapped_in_group: bool = 
     rule = _trigger_rule(plan, step)
     if rule is not None:
         arguments.append(("trigger_rule", python(rule)))
-    if step.name == plan.end:
-        arguments.append(("outlets", f"[Asset({python(FINISHED + plan.dag_id)})]"))
+    outlets = (*step.outlets, *((FINISHED + plan.dag_id,) if step.name == plan.end else ()))
+    for direction, found in (("inlets", step.inlets), ("outlets", outlets)):
+        if found:
+            arguments.append((direction, f"[{', '.join(f'Asset({python(one)})' for one in found)}]"))
     if step.doc:
         arguments.append(("doc_md", python(step.doc, 8)))
     operator = _OF_TARGET.get(step.target, "StepOperator")

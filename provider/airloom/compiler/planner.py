@@ -209,6 +209,8 @@ def _step(graph: Graph, name: str, place: Placement, module: str) -> StepPlan:
         variables=dict(said.variables),
         secrets=tuple(source.name for source in said.secrets),
         wrappers=tuple(one.name for one in wrappers(said)),
+        inlets=said.inlets,
+        outlets=said.outlets,
     )
 
 

@@ -73,6 +73,8 @@ class StepDeclaration:
     timeout_s: float | None = None
     variables: dict[str, str] = field(default_factory=dict)
     parallel: bool = False
+    inlets: tuple[str, ...] = ()
+    outlets: tuple[str, ...] = ()
     secrets: tuple[SecretSource, ...] = ()
     secrets_override: bool = False
     decorators: tuple[str, ...] = ()

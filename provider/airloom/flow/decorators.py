@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, cast, overload
 
 from airloom.errors import FlowError, GraphError, Place
 from airloom.flow.declarations import STEP_MARK, SecretSource, StepDeclaration, step_declaration
@@ -18,6 +18,8 @@ from airloom.plan import Catch, Retry
 S = TypeVar("S", bound=Callable[..., Any])
 Change = Callable[[StepDeclaration], StepDeclaration]
 offered = offering(STEP_DECORATORS)
+
+_LONGEST_ASSET = 1500
 
 
 @overload
@@ -119,6 +121,58 @@ def environment(*, vars: Mapping[str, object]) -> Callable[[S], S]:  # noqa: A00
     """Set environment variables while the step runs; values become text."""
     variables = {str(name): str(value) for name, value in vars.items()}
     return decorate("environment", lambda old: replace(old, variables={**old.variables, **variables}))
+
+
+@offered
+def assets(*, inlets: str | Sequence[str] = (), outlets: str | Sequence[str] = ()) -> Callable[[S], S]:
+    """Say which Airflow assets the step's code reads and writes; it has no effect outside of Airflow.
+
+    Parameters
+    ----------
+    inlets, outlets
+        URIs or names of assets, one or several. A step that succeeds makes its outlets new: DAGs that are
+        scheduled on them run, and find the step's task in the event.
+
+    Notes
+    -----
+    What can be an asset: "Assets" in the documentation of Airflow, and ``_validate_identifier`` and
+    ``_sanitize_uri`` in airflow/sdk/definitions/asset of 3.1 to 3.3.
+    """
+    read, written = _assets("inlets", inlets), _assets("outlets", outlets)
+    if not read and not written:
+        raise refused("assets", "it names no asset", "write e.g. outlets=['s3://bucket/orders'].")
+    return decorate("assets", lambda old: replace(old, inlets=read, outlets=written))
+
+
+def _assets(argument: str, value: object) -> tuple[str, ...]:
+    several = (
+        (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Sequence) else (value,)
+    )
+    for one in several:
+        if not isinstance(one, str):
+            raise refused(
+                "assets", f"{argument} has {one!r}, which is no text", "write URIs or names of assets."
+            )
+        problem = _problem_of_asset(one)
+        if problem is not None:
+            raise refused("assets", f"the asset {one!r} {problem[0]}", problem[1])
+    if len(set(several)) != len(several):
+        raise refused("assets", f"{argument} has an asset twice", "keep one of them.")
+    return cast("tuple[str, ...]", several)
+
+
+def _problem_of_asset(text: str) -> tuple[str, str] | None:
+    if not text.strip() or not text.isascii() or len(text) > _LONGEST_ASSET:
+        return "is refused", f"write 1 to {_LONGEST_ASSET} ASCII signs, as Airflow demands."
+    scheme, colon, rest = text.partition("://")
+    if colon and scheme.lower() in ("airflow", "x-airloom"):
+        return (
+            f"has the scheme {scheme!r}, which is taken",
+            "name the asset by what the step reads or writes.",
+        )
+    if colon and ":" in rest.partition("/")[0].rpartition("@")[0]:
+        return "holds a password", "leave user and password out: they are no part of what the asset is."
+    return None
 
 
 @offered

@@ -14,25 +14,40 @@ from airloom.store.index import namespace_of
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airloom.codec import Json
     from airloom.plan import Plan
     from airloom.store.datastore import Datastore, TaskKey
 
 
-def announce(context: Context, datastore: Datastore, plan: Plan, run: str) -> None:
-    """Tell the DAGs that wait for this flow which run has succeeded, whose it is and by which code."""
-    for asset in context["task"].outlets:
-        if getattr(asset, "uri", None) != FINISHED + plan.dag_id:
-            continue
-        record = datastore.run(plan.flow, run)
-        context["outlet_events"][asset].extra = {
-            "flow": plan.flow,
-            "run": f"{plan.flow}/{run}",
-            "namespace": namespace_of(record),
-            "project": record.project,
-            "branch": record.branch,
-            "plan": record.plan,
-            "code": plan.code,
-        }
+def announce(context: Context, datastore: Datastore, plan: Plan, keys: Sequence[TaskKey]) -> None:
+    """Tell the DAGs that wait for a task's assets whose run has made them new, and by which code.
+
+    The event of the flow's own asset tells which run has succeeded; that of any other one also which task
+    has written it, with its attempt where the Airflow task is one task of the flow.
+    """
+    outlets = [asset for asset in context["task"].outlets if getattr(asset, "uri", None)]
+    if not outlets:
+        return
+    key = keys[0]
+    record = datastore.run(plan.flow, key.run)
+    of_run = {
+        "flow": plan.flow,
+        "run": f"{plan.flow}/{key.run}",
+        "namespace": namespace_of(record),
+        "project": record.project,
+        "branch": record.branch,
+        "plan": record.plan,
+        "code": plan.code,
+    }
+    for asset in outlets:
+        if asset.uri == FINISHED + plan.dag_id:
+            of_task: dict[str, Json] = {}
+        elif len(keys) == 1:
+            done = datastore.done_attempt(key)
+            of_task = {"task": key.pathspec, "attempt": None if done is None else done[0]}
+        else:
+            of_task = {"task": f"{plan.flow}/{key.run}/{key.step}"}
+        context["outlet_events"][asset].extra = {**of_run, **of_task}
 
 
 def hand_on(context: Context, datastore: Datastore, key: TaskKey, outputs: Sequence[str]) -> None:

@@ -151,9 +151,9 @@ class Execution:
         if self.step.name == self.plan.end:
             hand_on(self._context, self.datastore, self.key(places[0]), self._operator.flow_outputs or ())
             self.datastore.end_run(self.plan.flow, self.run, True)
-            announce(self._context, self.datastore, self.plan, self.run)
         elif self.generation:
             self._end_again()
+        announce(self._context, self.datastore, self.plan, [self.key(place) for place in places])
         return self._answer(places, outcomes)
 
     def _end_again(self) -> None:
