@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from benchmarks import airflow_tasks, buckets, dag_files, local_runs, readers, values
+from benchmarks import airflow_tasks, buckets, dag_files, local_runs, readers, values, xcoms
 from benchmarks.measure import Bench, Row
 
 Case = Callable[[Bench], Iterator[Row]]
@@ -25,6 +25,7 @@ CASES: dict[str, Case] = {
     "client": readers.successful,
     "parse": dag_files.parsing,
     "step": airflow_tasks.steps,
+    "xcom": xcoms.backends,
 }
 """Case by name; one case can give several rows."""
 
