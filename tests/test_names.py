@@ -7,7 +7,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from airloom.errors import NotFound
-from airloom.names import Pathspec, check_run_id, did_you_mean, escape, indices_of, task_id, unescape
+from airloom.names import Pathspec, did_you_mean, escape, indices_of, task_id, unescape
 from airloom.store.objects import check_key
 
 names = st.text(min_size=1).filter(lambda text: not any(0xD800 <= ord(sign) < 0xE000 for sign in text))
@@ -82,17 +82,6 @@ def test_a_task_id_gives_its_indices_back(indices: tuple[int, ...]) -> None:
 def test_task_ids_of_one_depth_differ() -> None:
     ids = [task_id((outer, inner)) for outer in range(12) for inner in range(12)]
     assert len(set(ids)) == len(ids)
-
-
-@given(runs)
-def test_a_run_id_that_airflow_takes_is_kept(run: str) -> None:
-    assert check_run_id(run) == run
-
-
-@pytest.mark.parametrize("run", ["", "a b", "a/b", "ü", "a\n", "a%b"])
-def test_another_run_id_is_refused(run: str) -> None:
-    with pytest.raises(NotFound, match="cannot be a run id"):
-        check_run_id(run)
 
 
 def test_the_nearest_name_is_meant() -> None:

@@ -71,23 +71,6 @@ class Pathspec:
         return cls(*parts)
 
 
-def check_run_id(run: str) -> str:
-    """Return the run id if Airflow and the store can both keep it verbatim.
-
-    Raises
-    ------
-    NotFound
-        When it has other signs than letters, digits and ``_.~:+-``.
-    """
-    if not _RUN.match(run):
-        raise NotFound(
-            f"{run!r} cannot be a run id",
-            where=run,
-            mend="use letters, digits and the signs _ . ~ : + - only.",
-        )
-    return run
-
-
 def task_id(indices: Indices) -> str:
     """Name a task by its foreach indices, outermost first.
 
