@@ -245,4 +245,4 @@ with DAG("jobs_by_hand", schedule=None):
     model = fit(loaded["rows"], loaded["name"], scale=2)
     show(add(each.partial(model=model).expand(row=[1, 2]))["total"])
 """
-"""A DAG by hand whose functions run as jobs: its values are loaded there, and one of them outgrows its memory."""
+"""A DAG by hand whose functions run as jobs: values are loaded there, and one outgrows its memory."""
