@@ -6,10 +6,7 @@
 from __future__ import annotations
 
 import functools
-import linecache
-import textwrap
 from collections.abc import Callable
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,65 +17,11 @@ from airloom.compiler.graph import build
 from airloom.compiler.planner import compile_flow
 from airloom.compiler.reads import unset_reads
 from airloom.errors import CheckFailed, GraphError, Place
-from airloom.flow.decorators import catch, step
-from airloom.flow.parameters import Parameter
-from airloom.flow.spec import FlowSpec
 from airloom.runtime.code import import_flow
 from airloom.settings import Settings
+from support.reads import flow_of, found, joined, line
 
 ROOT = Path(__file__).parents[2]
-_numbers = count()
-
-
-def flow_of(body: str, **names: Any) -> type:
-    """The class F of a source text, with what flows need at hand."""
-    text, file = textwrap.dedent(body), f"<flow {next(_numbers)}>"
-    linecache.cache[file] = (len(text), None, text.splitlines(True), file)
-    space: dict[str, Any] = {
-        "FlowSpec": FlowSpec,
-        "Parameter": Parameter,
-        "catch": catch,
-        "functools": functools,
-        "step": step,
-        "__name__": "flow_of_a_test",
-        **names,
-    }
-    exec(compile(text, file, "exec"), space)
-    found: type = space["F"]
-    return found
-
-
-def line(*body: str, end: str = "pass", members: str = "") -> type:
-    """A flow of three steps: ``body`` is what ``middle`` does, ``end`` what comes after it."""
-    return flow_of(
-        "class F(FlowSpec):\n"
-        + textwrap.indent(textwrap.dedent(members), "    ")
-        + "\n    @step\n    def start(self):\n        self.given = [1]\n        self.next(self.middle)\n"
-        + "\n    @step\n    def middle(self):\n"
-        + textwrap.indent("\n".join(map(textwrap.dedent, body)), "        ")
-        + "\n        self.next(self.end)\n"
-        + f"\n    @step\n    def end(self):\n{textwrap.indent(textwrap.dedent(end), '        ')}\n"
-    )
-
-
-def joined(body: str, end: str = "pass", a: str = "self.x = 1", b: str = "self.x = 2; self.y = 3") -> type:
-    """A split into ``a`` and ``b``; ``body`` is what the join does."""
-    return flow_of(
-        "class F(FlowSpec):\n    SIZE = 3\n    rate = Parameter('rate', default=1)\n"
-        "\n    @step\n    def start(self):\n        self.above = 1\n        self.next(self.a, self.b)\n"
-        f"\n    @step\n    def a(self):\n        {a}\n        self.next(self.join)\n"
-        f"\n    @step\n    def b(self):\n        {b}\n        self.next(self.join)\n"
-        "\n    @step\n    def join(self, inputs):\n"
-        + textwrap.indent(textwrap.dedent(body), "        ")
-        + "\n        self.next(self.end)\n"
-        + f"\n    @step\n    def end(self):\n{textwrap.indent(textwrap.dedent(end), '        ')}\n"
-    )
-
-
-def found(flow: type) -> list[str]:
-    return [f"{error.what} | {error.mend}" for error in unset_reads(build(flow))]
-
-
 @pytest.mark.parametrize(
     ("body", "what"),
     [
@@ -344,91 +287,6 @@ def test_the_artifact_of_catch_is_set() -> None:
         """
     assert found(flow_of(body % "problem")) == []
     assert "did you mean 'problem'?" in found(flow_of(body % "problems"))[0]
-
-
-@pytest.mark.parametrize(
-    ("body", "end", "what"),
-    [
-        ("print(self.x)", "pass", "the step 'join' reads self.x, which the join 'join' does not take over"),
-        (
-            "print(self.x)",
-            "pass",
-            "write self.merge_artifacts(inputs, include=['x']) before that, or set self.x.",
-        ),
-        (
-            "pass",
-            "print(self.above)",
-            "the step 'end' reads self.above, which the join 'join' does not take over",
-        ),
-        (
-            "pass",
-            "print(self.y)",
-            "write self.merge_artifacts(inputs, include=['y']) in 'join', or set self.y.",
-        ),
-        ("self.merge_artifacts(inputs, exclude=['y'])", "print(self.y)", "reads self.y"),
-        ("self.merge_artifacts(inputs, include=['x'])", "print(self.above)", "reads self.above"),
-        ("self.merge_artifacts(inputs)", "print(self.abvoe)", "did you mean 'above'?"),
-        (
-            "print(inputs.a.y)",
-            "pass",
-            "reads 'y' of inputs.a, which is not set there | read it from inputs.b.",
-        ),
-        ("print(inputs.c.x)", "pass", "reads inputs.c, and no branch ends with that step"),
-        ("print(inputs[0].z)", "pass", "reads 'z' of its inputs, which no branch sets"),
-        ("for i in inputs:\n    print(i.z)", "pass", "reads 'z' of its inputs"),
-        ("self.zs = [i.z for i in inputs]", "pass", "reads 'z' of its inputs"),
-        ("self.zs = [i.z for i in inputs[1:] if i.x]", "pass", "reads 'z' of its inputs"),
-        ("self.zs = {n: i.z for n, i in enumerate(inputs)}", "pass", "reads 'z' of its inputs"),
-        ("self.zs = sum(i.z for i in inputs)", "pass", "reads 'z' of its inputs"),
-        ("best = max(inputs, key=lambda i: i.z)", "pass", "reads 'z' of its inputs"),
-        ("best = max(inputs, key=lambda i: i.x)\nself.z = best.z", "pass", "reads 'z' of its inputs"),
-        ("first = inputs.a\nprint(first.y)", "pass", "reads 'y' of inputs.a"),
-        ("self.merge_artifacts(inputs)\nprint(inputs.a.z)", "pass", "reads 'z' of inputs.a"),
-    ],
-)
-def test_a_join_reads_what_its_branches_have(body: str, end: str, what: str) -> None:
-    (said,) = found(joined(body, end))
-    assert what in said
-
-
-@pytest.mark.parametrize(
-    ("body", "end"),
-    [
-        ("self.merge_artifacts(inputs)", "print(self.x, self.y, self.above)"),
-        ("self.merge_artifacts(inputs, exclude=['x'])", "print(self.y, self.above)"),
-        ("self.merge_artifacts(inputs, include=['x'])\nprint(self.x)", "print(self.x)"),
-        ("names = ['x']\nself.merge_artifacts(inputs, include=names)", "print(self.x, self.y)"),
-        ("self.merge_artifacts(inputs, ['x'])", "print(self.y)"),
-        ("self.merge_artifacts([inputs.a])", "print(self.x)"),
-        ("def merge():\n    self.merge_artifacts(inputs)\nmerge()", "print(self.x)"),
-        ("if self.rate:\n    self.merge_artifacts(inputs)", "print(self.x)"),
-        ("self.x = inputs.a.x + inputs.b.y", "print(self.x)"),
-        (
-            "print(self.SIZE, self.rate, inputs.a.SIZE, inputs[0].rate, inputs[1].index, inputs.b.input)",
-            "pass",
-        ),
-        ("print([i.y for i in inputs])", "pass"),
-        ("for i in inputs:\n    i.z = 1\n    print(i.z)", "pass"),
-        ("prepare(inputs)\nprint(inputs[0].z)", "pass"),
-        ("prepare(inputs.a)\nprint(inputs.a.z)", "pass"),
-        ("for i in inputs:\n    prepare(i)\n    print(i.z)", "pass"),
-        ("print([i.z for i in inputs if hasattr(i, 'z')])", "pass"),
-        ("print([getattr(i, 'z', 0) or i.z for i in inputs])", "pass"),
-        ("try:\n    print(inputs.a.z)\nexcept AttributeError:\n    pass", "pass"),
-        ("for i in inputs:\n    pass\nfor i in range(3):\n    print(i.real)", "pass"),
-        ("inputs = list(inputs)\nprint(inputs[0].z)", "pass"),
-        ("print([i.real for i in range(3)], len(inputs), list(inputs), inputs[0] is inputs[-1])", "pass"),
-        ("for i, x in zip(inputs, [1]):\n    print(i.x, x.real)", "pass"),
-        (
-            "best = inputs[0]\nfor i in inputs:\n    if i.x > best.x:\n        best = i\nself.x = best.x",
-            "pass",
-        ),
-        ("if hasattr(inputs, 'c'):\n    print(inputs.c.x)", "pass"),
-        ("scores = sorted(inputs, key=lambda i: i.x)\nprint(scores[0].x)", "pass"),
-    ],
-)
-def test_a_join_that_may_find_it_is_accepted(body: str, end: str) -> None:
-    assert found(joined(body, end)) == []
 
 
 def test_a_step_out_of_sight_hides_what_follows_it() -> None:

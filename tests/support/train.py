@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -104,3 +106,14 @@ def take_over(store: Store, old: str, new: str) -> None:
     assert finished
     record = store.begin(new, resumed_from=old)
     resume.take_over(store.datastore, record, finished)
+
+
+def start(script: str, store: Store, *arguments: object) -> subprocess.Popen[str]:
+    """Run a script in a process of its own; the store is open there as ``objects``."""
+    head = (
+        "import sys, time, os\nfrom pathlib import Path\nfrom airloom.settings import Settings\n"
+        "from airloom.store.objects import open_objects\n"
+        "objects = open_objects(sys.argv[1], Settings())\n"
+    )
+    command = [sys.executable, "-c", head + script, store.objects.root, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
