@@ -481,12 +481,8 @@ for file in sorted(Path(sys.argv[1]).glob("*.py")):
 def test_every_process_writes_the_same_bytes() -> None:
     def output(seed: str) -> bytes:
         folder = Path(__file__).parents[1] / "flows" / "good"
-        environment = {
-            "PYTHONHASHSEED": seed,
-            "PATH": "",
-            "PYTHONPATH": ":".join(filter(None, sys.path)),
-            "HOME": "/",
-        }
+        paths = ":".join(filter(None, sys.path))
+        environment = {"PYTHONHASHSEED": seed, "PATH": "", "PYTHONPATH": paths, "HOME": "/"}
         return subprocess.run(
             [sys.executable, "-c", PROGRAM, str(folder)], env=environment, capture_output=True, check=True
         ).stdout
