@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,7 +13,7 @@ import pytest
 from airloom.settings import Settings
 from airloom.store.blobs import Blobs
 from airloom.store.datastore import Datastore
-from airloom.store.objects import Objects, open_objects
+from airloom.store.objects import MemoryObjects, Objects, open_objects
 
 KINDS = (
     "local",
@@ -81,3 +81,11 @@ def race(tmp_path: Path) -> Callable[[str], list[str]]:
         return answers
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def _no_memory_left() -> Iterator[None]:
+    before = set(MemoryObjects._spaces)
+    yield
+    for name in set(MemoryObjects._spaces) - before:
+        MemoryObjects(name).forget()

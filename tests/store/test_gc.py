@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -432,11 +432,3 @@ for number in range(100):
     if time.monotonic() - began >= grace_s:
         print(run, flush=True)
 """
-
-
-@pytest.fixture(autouse=True)
-def _no_memory_left() -> Iterator[None]:
-    before = set(MemoryObjects._spaces)
-    yield
-    for name in set(MemoryObjects._spaces) - before:
-        MemoryObjects(name).forget()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -96,11 +95,3 @@ def test_a_killed_collection_harms_nothing(local: Store) -> None:
     local.collect(Rules(older_than_s=DAY_S, grace_s=0))
     local.assert_whole()
     assert local.runs() == ["kept"]
-
-
-@pytest.fixture(autouse=True)
-def _no_memory_left() -> Iterator[None]:
-    before = set(MemoryObjects._spaces)
-    yield
-    for name in set(MemoryObjects._spaces) - before:
-        MemoryObjects(name).forget()

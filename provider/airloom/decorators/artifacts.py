@@ -15,15 +15,13 @@ from airflow.sdk.bases.decorator import DecoratedOperator, _TaskDecorator, task_
 
 from airloom.errors import FlowError
 from airloom.names import did_you_mean
-from airloom.operators.references import datastore, items, note, resolve, whole_of
+from airloom.operators.references import datastore, note, resolve, returned, whole_of
 from airloom.operators.xcom_args import ArtifactsXComArg
-from airloom.runtime.references import RETURN
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
     from airflow.sdk.bases.decorator import TaskDecorator
 
-    from airloom.codec import Json
 
 _TARGETS = ("worker", "batch", "ecs")
 _SIZES = {"cpu": "cpu", "memory": "memory_mib", "gpu": "gpu", "disk": "disk_mib"}
@@ -124,31 +122,6 @@ class ArtifactsOperator(DecoratedOperator, PythonOperator):
 
         where = f"the task {self.task_id!r} of the DAG {self.dag_id!r}"
         return named(value, self.outputs, several=self.multiple_outputs, where=where)
-
-
-def returned(
-    operator: Any,
-    context: Context,
-    saved: dict[str, dict[str, Json]],
-    value: Callable[[dict[str, Json]], Any],
-) -> Any:
-    """Give what a task returns to Airflow: the references to what it has saved.
-
-    Parameters
-    ----------
-    value
-        Gives the value of a reference: of one that other tasks are mapped over.
-    """
-    if operator.multiple_outputs:
-        return saved
-    if RETURN not in saved:
-        return None
-    # Airflow maps over as many items as what is pushed has.
-    if not context["ti"].is_mapped and next(iter(operator.iter_mapped_dependants()), None) is not None:
-        whole = value(saved[RETURN])
-        if isinstance(whole, (list, tuple, dict)):
-            return items(saved[RETURN], whole)
-    return saved[RETURN]
 
 
 class _ArtifactsDecorator(_TaskDecorator[Any, Any, ArtifactsOperator]):

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk.bases.decorator import DecoratedOperator
 
-from airloom.decorators.artifacts import returned
 from airloom.decorators.needs import step_of_needs, with_budgets
 from airloom.operators.batch import BatchStepOperator
 from airloom.operators.ecs import EcsStepOperator
 from airloom.operators.job import OF_FLOW, JobStep
+from airloom.operators.references import returned
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

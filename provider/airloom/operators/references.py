@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from airloom.codec import Json
-from airloom.runtime.references import MARK, attempt_of, fill, is_reference, record_of
+from airloom.runtime.references import MARK, RETURN, attempt_of, fill, is_reference, record_of
 
 if TYPE_CHECKING:
+    from airflow.sdk import Context
+
     from airloom.store.datastore import Datastore
 
 # Which attempts each task of this process has read; None stands for what runs outside of a task.
@@ -32,6 +34,31 @@ def items(whole: dict[str, Json], value: object) -> Json:
     if isinstance(value, dict):
         return {str(name): {**short, "item": name} for name in value}
     return [{**short, "item": number} for number in range(len(value))]  # type: ignore[arg-type]
+
+
+def returned(
+    operator: Any,
+    context: Context,
+    saved: dict[str, dict[str, Json]],
+    value: Callable[[dict[str, Json]], Any],
+) -> Any:
+    """Give what a task returns to Airflow: the references to what it has saved.
+
+    Parameters
+    ----------
+    value
+        Gives the value of a reference: of one that other tasks are mapped over.
+    """
+    if operator.multiple_outputs:
+        return saved
+    if RETURN not in saved:
+        return None
+    # Airflow maps over as many items as what is pushed has.
+    if not context["ti"].is_mapped and next(iter(operator.iter_mapped_dependants()), None) is not None:
+        whole = value(saved[RETURN])
+        if isinstance(whole, (list, tuple, dict)):
+            return items(saved[RETURN], whole)
+    return saved[RETURN]
 
 
 def whole_of(value: Any) -> dict[str, Any] | None:
