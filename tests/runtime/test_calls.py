@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from airloom.client import Run
+from airloom.client import Flow, Run
 from airloom.errors import ArtifactError, FlowError, StepFailed, VersionSkew
 from airloom.plan import Plan, Retry, StepPlan, Transition
 from airloom.runtime.__main__ import run as run_command
@@ -146,6 +150,59 @@ def test_the_command_of_a_container_runs_it(
     assert run_command(parse([text])) == 0
     assert "adding" in capfd.readouterr().out
     assert datastore.is_done(TaskKey(PLAN.flow, RUN, "group.fit", "0"), 0)
+
+
+@pytest.fixture
+def metadata(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """The endpoint that tells a container on ECS what it is; the dict is its answer."""
+    told: dict[str, str] = {}
+
+    class Endpoint(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(told).encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Endpoint) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("ECS_CONTAINER_METADATA_URI_V4", f"http://127.0.0.1:{server.server_port}/v4/x")
+        yield told
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        ({"Image": "repo/train:7", "ImageID": "sha256:5a"}, "repo/train:7@sha256:5a"),
+        ({"Image": "repo/train@sha256:5a", "ImageID": "sha256:5a"}, "repo/train@sha256:5a"),
+        ({"Image": "repo/train:7"}, "repo/train:7"),
+        ({}, ""),
+    ],
+)
+def test_an_attempt_in_a_container_names_its_image(
+    datastore: Datastore, metadata: dict[str, str], told: dict[str, str], name: str
+) -> None:
+    metadata |= told
+    task_of(datastore, Call(add, ([1],))).run()
+    assert datastore.done(TaskKey(PLAN.flow, RUN, "group.fit", "0"), 0).image == name
+    with pytest.raises(StepFailed):
+        task_of(datastore, Call(add, ("x",))).run()
+    failed = datastore.failed(TaskKey(PLAN.flow, RUN, "group.fit", "0"), 1)
+    assert failed is not None
+    assert failed.image == name
+    (run,) = Flow(PLAN.flow, datastore=datastore, _namespace_check=False).runs()
+    assert run["group.fit"].task.metadata_dict.get("image", "") == name
+
+
+def test_an_endpoint_that_does_not_answer_costs_no_attempt(
+    datastore: Datastore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ECS_CONTAINER_METADATA_URI_V4", "http://127.0.0.1:9/v4/x")
+    task_of(datastore, Call(add, ([1],))).run()
+    assert datastore.done(TaskKey(PLAN.flow, RUN, "group.fit", "0"), 0).image == ""
 
 
 def test_the_function_is_kept_with_its_run_and_missed_when_it_is_gone(datastore: Datastore) -> None:

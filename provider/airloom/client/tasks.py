@@ -266,6 +266,9 @@ class Task(ClientObject, Container[DataArtifact]):
             facts |= measured if isinstance(measured, dict) else {}
         if done is not None:
             facts |= {"python": done.python, "platform": done.platform, "caught": done.caught is not None}
+        end = done or self._reading.failed
+        if end is not None and end.image:
+            facts |= {"image": end.image}
         if self.size is not None:
             asked = to_json(self.size)
             facts |= (

@@ -1,4 +1,4 @@
-"""What holds only while a step runs: environment variables, a neutral ``__main__``, an alarm."""
+"""What is around a step while it runs: environment variables, a neutral ``__main__``, an alarm, an image."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from types import FrameType, ModuleType
 
 from airloom.errors import StepTimedOut
+
+_METADATA_S = 2
 
 
 @contextmanager
@@ -63,3 +65,26 @@ def alarm(seconds: float, pathspec: str) -> Iterator[None]:
         left_s = max(outer_s - (time.monotonic() - began), 0.001) if outer_s else 0
         signal.setitimer(signal.ITIMER_REAL, left_s)
         signal.signal(signal.SIGALRM, before)
+
+
+def image() -> str:
+    """Name the image that this container was made of, with its digest; empty where nobody tells.
+
+    Notes
+    -----
+    ``Image`` and ``ImageID``, "the SHA digest for the image manifest": "Amazon ECS task metadata endpoint
+    version 4", Amazon ECS developer guide. Jobs of AWS Batch run on the same agent.
+    """
+    place = os.environ.get("ECS_CONTAINER_METADATA_URI_V4", "")
+    if not place.startswith("http://"):
+        return ""
+    import json
+    from urllib.request import urlopen
+
+    try:
+        with urlopen(place, timeout=_METADATA_S) as answer:  # noqa: S310 - its scheme was looked at
+            told = json.loads(answer.read())
+        name, digest = str(told.get("Image", "")), str(told.get("ImageID", ""))
+    except (OSError, ValueError, AttributeError):  # it is worth no attempt's life
+        return ""
+    return name if not digest or "@" in name else f"{name}@{digest}"

@@ -34,7 +34,7 @@ from airloom.runtime.facts import facts_of
 from airloom.runtime.limits import Limit, limited, ran_out
 from airloom.runtime.lineage import ITEMS, Lineage, Parent, ParentSource
 from airloom.runtime.parameters import parameter_values
-from airloom.runtime.surroundings import alarm, neutral_main, variables
+from airloom.runtime.surroundings import alarm, image, neutral_main, variables
 from airloom.runtime.transitions import outcome
 from airloom.runtime.usage import Meter
 from airloom.settings import variable
@@ -248,6 +248,7 @@ class Task:
             platform=platform_name(),
             caught=None if caught is None else _error_record(caught),
             size=self.size,
+            image=image(),
         )
         self.datastore.commit(self.key, self.attempt, done)
         if caught is None:
@@ -428,7 +429,7 @@ class Task:
         kind = self._kind(error)
         final = kind is not FailureKind.OUT_OF_MEMORY and self._is_final(error)
         record = FailedRecord(
-            now(), what, meter.read(), partial, names, self.plan.code, final, kind.value, self.size
+            now(), what, meter.read(), partial, names, self.plan.code, final, kind.value, self.size, image()
         )
         self.datastore.fail(self.key, self.attempt, record)
         if self.cards is not None:

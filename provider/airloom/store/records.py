@@ -193,7 +193,7 @@ class DoneRecord:
 
     ``parents`` are the pathspecs of the tasks that it read, each with its attempt:
     ``Train/7/fit/2@1``. ``caught`` is the failure that @catch turned into this success.
-    ``size`` is that of the attempt's beginning.
+    ``size`` is that of the attempt's beginning. ``image`` is the container's, with its digest.
     """
 
     finished_at: str
@@ -206,6 +206,7 @@ class DoneRecord:
     platform: str = ""
     caught: ErrorRecord | None = None
     size: Size | None = None
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,3 +225,4 @@ class FailedRecord:
     final: bool = False
     failure: str = ""
     size: Size | None = None
+    image: str = ""

@@ -136,6 +136,7 @@ def _end_facts(at: Addresses, view: TaskView) -> dict[str, Cell]:
             "choice": outcome.choice,
             "Python": f"{end.python} on {end.platform}" if end.python else None,
         }
+    found["image"] = end.image if isinstance(end, (DoneRecord, FailedRecord)) and end.image else None
     found["code"] = code(kept) if kept else None
     found["read"] = _parents(at, end.parents) if end.parents else None
     return found
