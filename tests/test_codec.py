@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import pytest
@@ -30,6 +30,7 @@ class Outer:
     many: tuple[Inner, ...] = ()
     table: dict[str, Inner] = field(default_factory=dict)
     anything: Json = None
+    later: tuple[str, ...] = field(default=(), metadata=codec.LEFT_OUT_EMPTY)
 
 
 texts = st.text(max_size=8)
@@ -50,6 +51,7 @@ outers = st.builds(
     many=st.lists(inners, max_size=3).map(tuple),
     table=st.dictionaries(texts, inners, max_size=3),
     anything=values,
+    later=st.lists(texts, max_size=2).map(tuple),
 )
 
 
@@ -83,6 +85,13 @@ GOOD: dict[str, Json] = {"count": 1, "share": 0.5, "kind": "a", "inner": {"name"
 
 def test_fields_with_defaults_may_be_missing() -> None:
     assert codec.from_json(Outer, dict(GOOD)) == Outer(1, 0.5, "a", Inner("x"))
+
+
+def test_a_later_field_changes_no_bytes_while_it_is_empty() -> None:
+    value = Outer(1, 0.5, "a", Inner("x"))
+    assert b"later" not in codec.dumps(value)
+    assert b'"many":[]' in codec.dumps(value)
+    assert b'"later":["b"]' in codec.dumps(replace(value, later=("b",)))
 
 
 @pytest.mark.parametrize(

@@ -33,11 +33,21 @@ else:
 
 T = TypeVar("T", bound="DataclassInstance")
 
+LEFT_OUT_EMPTY = {"left_out_empty": True}
+"""Metadata of a field that has no place in the JSON while it is empty.
+
+For a field that came later: values from before keep their bytes, and with them their digests.
+"""
+
 
 def to_json(value: object) -> Json:
     """Plain JSON value of a dataclass, tuple, dict or scalar."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
+        return {
+            field.name: to_json(getattr(value, field.name))
+            for field in fields(value)
+            if not field.metadata or getattr(value, field.name) or not field.metadata.get("left_out_empty")
+        }
     if isinstance(value, (tuple, list)):
         return [to_json(item) for item in value]
     if isinstance(value, dict):

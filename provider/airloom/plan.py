@@ -245,8 +245,8 @@ class StepPlan:
     variables: dict[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
     wrappers: tuple[str, ...] = ()
-    inlets: tuple[str, ...] = ()
-    outlets: tuple[str, ...] = ()
+    inlets: tuple[str, ...] = field(default=(), metadata=codec.LEFT_OUT_EMPTY)
+    outlets: tuple[str, ...] = field(default=(), metadata=codec.LEFT_OUT_EMPTY)
 
     @property
     def depth(self) -> int:

@@ -104,7 +104,7 @@ def test_the_same_plan_gives_the_same_module(good_flow: Path, clean_imports: Non
             assert (node.module or "").startswith(allowed)
 
 
-@pytest.mark.parametrize("name", ["hello", "nested_foreach", "switch_in_foreach"])
+@pytest.mark.parametrize("name", ["hello", "assets_of_steps", "nested_foreach", "switch_in_foreach"])
 def test_module_is_the_golden_one(
     name: str, alone: Callable[..., Path], clean_imports: None, golden: Callable[[str, str], None]
 ) -> None:

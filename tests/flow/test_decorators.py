@@ -63,6 +63,16 @@ def test_environment_makes_text_of_its_values() -> None:
 def test_assets_are_texts_in_their_order() -> None:
     found = said(assets(inlets="s3://lake/raw", outlets=["b", "a"]))
     assert (found.inlets, found.outlets) == (("s3://lake/raw",), ("b", "a"))
+    assert said(assets(inlets="x-airloom://flow/Other")).inlets == ("x-airloom://flow/Other",)
+
+
+@pytest.mark.parametrize(
+    "bad", ["//me:hunter-22@db", "s3://me:hunter-22@[b", "x://me:hunter-22@ä", "x:///a//b:hunter-22@c\n"]
+)
+def test_a_password_in_a_refused_asset_is_not_shown(bad: str) -> None:
+    with pytest.raises(FlowError) as caught:
+        assets(outlets=bad)
+    assert "hunter-22" not in str(caught.value)
 
 
 def test_resources_are_units_of_the_plan() -> None:
@@ -112,10 +122,20 @@ WRONG: list[tuple[Callable[[], object], type[FlowError], str]] = [
     (lambda: assets(inlets=[5]), FlowError, "inlets has 5, which is no text"),  # type: ignore[list-item]
     (lambda: assets(inlets=5), FlowError, "inlets has 5, which is no text"),  # type: ignore[arg-type]
     (lambda: assets(outlets=["a", "a"]), FlowError, "outlets has an asset twice"),
-    (lambda: assets(outlets=" "), FlowError, "the asset ' ' is refused"),
+    (lambda: assets(outlets=" "), FlowError, "outlets: the asset ' ' is refused"),
+    (lambda: assets(inlets="a\nb"), FlowError, r"inlets: the asset 'a\nb' is refused"),
+    (lambda: assets(outlets="a" * 1501), FlowError, "aa' is refused"),
+    (lambda: assets(outlets="context"), FlowError, "outlets: the asset 'context' has a name that Airflow"),
+    (lambda: assets(outlets="http://[bad"), FlowError, "the asset 'http://[bad' is no URI: Invalid IPv6"),
+    (lambda: assets(inlets="Airflow:x"), FlowError, "has the scheme 'airflow', which is taken"),
+    (lambda: assets(inlets="s3:///key"), FlowError, "inlets: the asset 's3:///key' names no bucket"),
     (lambda: assets(outlets="s3://lake/zähler"), FlowError, "the asset 's3://lake/zähler' is refused"),
-    (lambda: assets(outlets="x-airloom://flow/F"), FlowError, "has the scheme 'x-airloom', which is taken"),
-    (lambda: assets(inlets="postgres://me:word@db/orders"), FlowError, "holds a password"),
+    (lambda: assets(outlets="x-airloom://flow/F"), FlowError, "'x-airloom://flow/F' is that of a flow"),
+    (
+        lambda: assets(inlets="postgres://me:word@db/orders"),
+        FlowError,
+        "'postgres://...@db/orders' holds a password",
+    ),
     (lambda: timeout(), FlowError, "@timeout: the time is 0"),
     (lambda: timeout(seconds=-5), FlowError, "@timeout: seconds=-5"),
     (lambda: resources(memory=0.5), SizeError, "@resources: memory=0.5"),  # type: ignore[arg-type]

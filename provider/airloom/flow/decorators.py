@@ -6,9 +6,11 @@ nothing else: behaviour lives in the stage that reads the value.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar, cast, overload
+from urllib.parse import urlsplit
 
 from airloom.errors import FlowError, GraphError, Place
 from airloom.flow.declarations import STEP_MARK, SecretSource, StepDeclaration, step_declaration
@@ -135,8 +137,13 @@ def assets(*, inlets: str | Sequence[str] = (), outlets: str | Sequence[str] = (
 
     Notes
     -----
-    What can be an asset: "Assets" in the documentation of Airflow, and ``_validate_identifier`` and
-    ``_sanitize_uri`` in airflow/sdk/definitions/asset of 3.1 to 3.3.
+    What can be an asset: "Assets" in Airflow's documentation, and ``_validate_asset_name`` and
+    ``_sanitize_uri`` in airflow/sdk/definitions/asset of 3.1 to 3.3; Amazon's provider wants a bucket.
+
+    Raises
+    ------
+    FlowError
+        When an asset is none that Airflow takes, holds a password, or stands twice.
     """
     read, written = _assets("inlets", inlets), _assets("outlets", outlets)
     if not read and not written:
@@ -154,24 +161,31 @@ def _assets(argument: str, value: object) -> tuple[str, ...]:
                 "assets", f"{argument} has {one!r}, which is no text", "write URIs or names of assets."
             )
         problem = _problem_of_asset(one)
+        if argument == "outlets" and one.lower().startswith("x-airloom:"):
+            problem = "is that of a flow", "leave it out: the flow's last step makes it new by itself."
         if problem is not None:
-            raise refused("assets", f"the asset {one!r} {problem[0]}", problem[1])
+            shown = re.sub("//.*@", "//...@", one)  # a password is not to stand in a log
+            raise refused("assets", f"{argument}: the asset {shown!r} {problem[0]}", problem[1])
     if len(set(several)) != len(several):
         raise refused("assets", f"{argument} has an asset twice", "keep one of them.")
     return cast("tuple[str, ...]", several)
 
 
 def _problem_of_asset(text: str) -> tuple[str, str] | None:
-    if not text.strip() or not text.isascii() or len(text) > _LONGEST_ASSET:
-        return "is refused", f"write 1 to {_LONGEST_ASSET} ASCII signs, as Airflow demands."
-    scheme, colon, rest = text.partition("://")
-    if colon and scheme.lower() in ("airflow", "x-airloom"):
-        return (
-            f"has the scheme {scheme!r}, which is taken",
-            "name the asset by what the step reads or writes.",
-        )
-    if colon and ":" in rest.partition("/")[0].rpartition("@")[0]:
+    if not text.strip() or not text.isascii() or not text.isprintable() or len(text) > _LONGEST_ASSET:
+        return "is refused", f"write 1 to {_LONGEST_ASSET} printable ASCII signs: all databases keep these."
+    if text in ("self", "context"):
+        return "has a name that Airflow keeps for itself", "choose another one."
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:
+        return f"is no URI: {error}", "write it as scheme://place/path."
+    if parts.password is not None:
         return "holds a password", "leave user and password out: they are no part of what the asset is."
+    if parts.scheme == "airflow":
+        return "has the scheme 'airflow', which is taken", "name it by what the step reads or writes."
+    if parts.scheme == "s3" and not parts.netloc:
+        return "names no bucket", "write s3://bucket/key."
     return None
 
 
