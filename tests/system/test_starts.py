@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
@@ -113,7 +114,7 @@ if __name__ == "__main__":
 """
 
 STARTS_ON_ASSET = """
-from airloom import FlowSpec, Parameter, current, step, trigger
+from airloom import FlowSpec, Parameter, assets, current, step, trigger
 from airloom.client import Task
 
 @trigger(event={"name": "s3://starts/orders", "parameters": {"made_by": "task"}})
@@ -124,6 +125,16 @@ class StartsOnAsset(FlowSpec):
     def start(self):
         extra = current.trigger.event.extra
         self.found = Task(self.made_by, attempt=extra["attempt"], _namespace_check=False).data.lengths
+        self.next(self.part, foreach="found")
+
+    @assets(inlets="s3://starts/orders", outlets="starts_parts")
+    @step
+    def part(self):
+        self.next(self.join)
+
+    @step
+    def join(self, inputs):
+        self.merge_artifacts(inputs)
         self.next(self.end)
 
     @step
@@ -263,6 +274,26 @@ def test_an_asset_of_a_step_starts_a_flow_that_finds_the_task(
         time.sleep(0.3)
     assert runs, "no run was started by the event of this one"
     assert runs[0].data.found == [5, 9]
+    assert _events(sandbox, first, run_id)["s3://starts/orders"] == [("start", made_by, 0)]
+    told = _events(sandbox, "StartsOnAsset", runs[0].origin["dag_run_id"])
+    paths = [task.pathspec for task in runs[0]["part"]]
+    assert told == {
+        "starts_parts": [("part", path, 0) for path in sorted(paths)],
+        "x-airloom://flow/StartsOnAsset": [("end", None, None)],
+    }
+
+
+def _events(sandbox: Sandbox, dag: str, run_id: str) -> dict[str, list[tuple[str, str | None, int | None]]]:
+    """Events of assets that a DAG run has caused: by asset, who made it and what was told of the task."""
+    query = urlencode({"source_dag_id": dag, "source_run_id": run_id})
+    found: dict[str, list[tuple[str, str | None, int | None]]] = {}
+    for event in sandbox.api.request("GET", f"/assets/events?{query}")["asset_events"]:
+        extra = event["extra"]
+        assert extra["run"].endswith(run_id)
+        found.setdefault(event["uri"], []).append(
+            (event["source_task_id"], extra.get("task"), extra.get("attempt"))
+        )
+    return {uri: sorted(events, key=str) for uri, events in found.items()}
 
 
 def test_the_command_line_triggers_a_deployed_flow_and_waits_for_it(
