@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,13 +30,3 @@ def test_an_unknown_case_is_refused_with_the_known_ones() -> None:
     done = _benchmarks("no_such_case")
     assert done.returncode == 2
     assert "no case no_such_case: there are import, hello" in done.stderr
-
-
-def test_the_page_says_of_every_case_what_is_timed() -> None:
-    page = (_ROOT / "docs" / "benchmarks.md").read_text()
-    told = page.partition("| Case | What is timed |")[2].partition("## Results")[0]
-    cells = [line.split("|")[1] for line in told.splitlines() if line.startswith("| `")]
-    refused = _benchmarks("no_such_case").stderr
-    known = refused.partition("there are ")[2].strip().split(", ")
-    assert "xcom" in known
-    assert set(re.findall(r"`(\w+)`", " ".join(cells))) == set(known)
