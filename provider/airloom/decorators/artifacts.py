@@ -84,14 +84,14 @@ class ArtifactsOperator(DecoratedOperator, PythonOperator):
             When the datastore does not answer.
         """
         from airloom.errors import AirloomError
+        from airloom.operators.dagplan import file_of
         from airloom.operators.execution import translate
         from airloom.operators.recording import Recording
         from airloom.sizing.catalogue import Size
 
         size = None if self.size is None else Size(**self.size)  # type: ignore[arg-type]
         try:
-            code = getattr(inspect.unwrap(self.python_callable), "__code__", None)
-            recording = Recording(context, getattr(code, "co_filename", None), size)
+            recording = Recording(context, file_of(self.python_callable), size)
             value, saved = recording.run(lambda: self._call(context), self.named)
         except AirloomError as error:
             translate(error)
@@ -134,7 +134,9 @@ class _ArtifactsDecorator(_TaskDecorator[Any, Any, ArtifactsOperator]):
         made: Any = super()._expand(expand_input, strict=strict)
         job: Any = self.operator_class
         if hasattr(job, "airloom_target"):
-            job.budget(made.operator.partial_kwargs)
+            given = made.operator.partial_kwargs
+            own = int(given.get("retries") or 0)
+            given |= {"own_retries": own, "retries": job.all_retries(given["needs"], own)}
         return _ours(made)
 
 

@@ -6,21 +6,21 @@ Only DAG files that say so import this module: the operators of Amazon's provide
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk.bases.decorator import DecoratedOperator
 
-from airloom.decorators.needs import step_of_needs, with_budgets
+from airloom.decorators.needs import step_of_needs
 from airloom.operators.batch import BatchStepOperator
 from airloom.operators.ecs import EcsStepOperator
-from airloom.operators.job import OF_FLOW, JobStep
-from airloom.operators.references import returned
+from airloom.operators.job import OF_FLOW, FunctionJob
+from airloom.plan import Retry
+from airloom.sizing.recovery import retries
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airloom.codec import Json
-    from airloom.operators.jobs import JobExecution
     from airloom.plan import StepPlan, Target
 
 
@@ -30,7 +30,7 @@ def _fields(operator: type[BatchStepOperator | EcsStepOperator]) -> tuple[str, .
     return ("op_args", "op_kwargs", "needs", *own)
 
 
-class ArtifactsJob(JobStep):
+class ArtifactsJob(FunctionJob):
     """A function as a job: what both targets have in common.
 
     Parameters
@@ -75,36 +75,21 @@ class ArtifactsJob(JobStep):
         self.needs = needs
         self.own_retries = own_retries
         if own_retries is None:
-            said: dict[str, Any] = {"retries": self.retries, "needs": needs}
-            self.budget(said)
-            self.own_retries, self.retries = said["own_retries"], said["retries"]
+            self.own_retries = self.retries or 0
+            self.retries = self.all_retries(needs or {}, self.own_retries)
 
     @classmethod
-    def budget(cls, said: dict[str, Any]) -> None:
-        """Put the sum of all budgets in the place of the user's own retries, in an operator's arguments."""
-        said["own_retries"] = int(said.get("retries") or 0)
-        said["retries"] = with_budgets(
-            step_of_needs(cls.airloom_target, said["needs"] or {}), said["own_retries"]
-        )
+    def all_retries(cls, needs: Mapping[str, Any], own: int) -> int:
+        """Count the tries after the first one that Airflow has to allow, ``own`` for the user's failures."""
+        return retries(replace(step_of_needs(cls.airloom_target, needs), retry=Retry(own)))
 
     def declared(self) -> StepPlan:
         """Give target, sizes and budgets of the task."""
         return step_of_needs(self.airloom_target, self.needs or {})
 
-    def begin(self, context: Context) -> JobExecution:
-        """Begin a try."""
-        from airloom.operators.calls import CallExecution
-
-        called: Any = self
-        return CallExecution(self, called, context)
-
     def execute(self, context: Context) -> Any:
         """Run the function as a job; see `JobStep.execute`."""
-        return JobStep.execute(self, context)
-
-    def answer(self, context: Context, saved: dict[str, dict[str, Json]], value: Any) -> Any:
-        """Give what the task returns to Airflow: references."""
-        return returned(self, context, saved, value)
+        return FunctionJob.execute(self, context)
 
 
 class ArtifactsBatchOperator(ArtifactsJob, DecoratedOperator, BatchStepOperator):

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from airloom.errors import FlowError
 from airloom.flow.declarations import STEP_MARK, StepDeclaration, step_declaration
 from airloom.flow.targets import batch, ecs, resources
-from airloom.plan import Retry, StepPlan, Target, Transition
+from airloom.plan import StepPlan, Target, Transition
 from airloom.sizing.catalogue import problems
-from airloom.sizing.recovery import retries
 
 _DECORATORS: dict[Target, Callable[..., Any]] = {"batch": batch, "ecs": ecs}
 
@@ -67,8 +65,3 @@ def step_of_needs(target: Target, needs: Mapping[str, Any]) -> StepPlan:
     for problem in problems(step, f"@task.artifacts(target={target!r})"):
         raise problem
     return step
-
-
-def with_budgets(step: StepPlan, own: int) -> int:
-    """Count the tries after the first one that Airflow has to allow, ``own`` for the user's failures."""
-    return retries(replace(step, retry=Retry(own)))

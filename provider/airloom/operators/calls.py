@@ -9,18 +9,25 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from airloom.flow.spec import FlowSpec
 from airloom.names import indices_of
 from airloom.operators import references
-from airloom.operators.dagplan import save_code, step_of
+from airloom.operators.dagplan import file_of, save_code, step_of
 from airloom.operators.history import Attempt, History
 from airloom.operators.jobs import JobExecution
 from airloom.operators.recording import TaskName, end_run_if_last, keep_dag_files_whole, record_run
 from airloom.operators.submissions import Submission
-from airloom.plan import Plan, Retry, StepPlan
-from airloom.runtime.calls import PYTHON, Call, call_record, context_arguments, python_of_this
+from airloom.plan import Plan, Retry
+from airloom.runtime.calls import (
+    PYTHON,
+    Call,
+    call_record,
+    context_arguments,
+    flow_without_steps,
+    python_of_this,
+)
+from airloom.runtime.code import is_installed
 from airloom.runtime.references import fill, reference
 from airloom.runtime.task import TaskRequest
 from airloom.store.pickles import keep_whole
@@ -30,59 +37,38 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airloom.codec import Json
+    from airloom.flow.spec import FlowSpec
     from airloom.names import Indices
-    from airloom.operators.job import JobStep
-    from airloom.store.records import Outcome
-
-_INSTALLED = ("site-packages", "dist-packages")
-
-
-class Called(Protocol):
-    """What an operator says about its function."""
-
-    python_callable: Any
-    op_args: Any
-    op_kwargs: Any
-    outputs: Any
-    multiple_outputs: bool
-    own_retries: int | None
-    execution_timeout: Any
-    timeout: Any
-
-    def declared(self) -> StepPlan:
-        """Give target, sizes and budgets of the task."""
-
-    def answer(self, context: Context, saved: dict[str, dict[str, Json]], value: Any) -> Any:
-        """Give what the task returns to Airflow."""
+    from airloom.operators.job import FunctionJob
+    from airloom.store.records import ArtifactRecord, Outcome
 
 
 class CallExecution(JobExecution):
     """One try of an Airflow task at a function that runs as a job."""
 
-    def __init__(self, operator: JobStep, called: Called, context: Context) -> None:
+    operator: FunctionJob
+
+    def __init__(self, operator: FunctionJob, context: Context) -> None:
         keep_dag_files_whole()
-        self.called = called
         self.name = TaskName.of(context)
         datastore = references.datastore()
-        code = save_code(datastore, getattr(_code_of(called.python_callable), "co_filename", None))
+        code = save_code(datastore, file_of(operator.python_callable))
         record_run(datastore, self.name, context, code)
-        plan = self._plan(context, code)
+        plan = self._plan(operator, context, code)
         datastore.save_plan(plan)
         operator.flow, operator.plan, operator.step = plan.flow, plan.digest, plan.start
-        self._record: Any = None
+        self._record: ArtifactRecord | None = None
         super().__init__(operator, context)
 
-    def _plan(self, context: Context, code: str) -> Plan:
-        said = self.called.declared()
-        here = step_of(context["task"])
-        timeout = self.called.timeout
+    def _plan(self, operator: FunctionJob, context: Context, code: str) -> Plan:
+        here, timeout = step_of(context["task"]), operator.timeout
         step = replace(
-            said,
+            operator.declared(),
             name=self.name.task_id,
             transition=here.transition,
             foreaches=(self.name.task_id,) if self.name.map_index >= 0 else (),
             doc=here.doc,
-            retry=Retry(self.called.own_retries or 0),
+            retry=Retry(operator.own_retries or 0),
             timeout_s=None if timeout is None else timeout.total_seconds(),
         )
         return Plan(
@@ -103,7 +89,7 @@ class CallExecution(JobExecution):
 
     def flow(self) -> type[FlowSpec]:
         """Give a flow without code: learned sizes ask for nothing of it."""
-        return type(self.plan.flow, (FlowSpec,), {})
+        return flow_without_steps(self.plan)
 
     def request(self, place: Indices) -> TaskRequest:
         """Say which task it is, with the function that is saved already."""
@@ -112,13 +98,12 @@ class CallExecution(JobExecution):
 
     def prepare(self, due: Mapping[Indices, History]) -> tuple[Submission, list[Attempt]]:
         """Save the function and its arguments, then see `Submissions.prepare`."""
-        called, function = self.called, self.called.python_callable
+        called, function = self.operator, self.operator.python_callable
         module = sys.modules.get(function.__module__)
-        file = getattr(module, "__file__", None) or ""
-        if module is not None and not any(part in file for part in _INSTALLED):
+        if module is not None and not is_installed(getattr(module, "__file__", None) or ""):
             keep_whole(module)  # beside the DAG files: an image knows installed packages only
-        kwargs = context_arguments(function, called.op_args, called.op_kwargs, dict(self._context))
         args = tuple(_listed(value) for value in called.op_args)
+        kwargs = context_arguments(function, args, called.op_kwargs, dict(self._context))
         kwargs = {name: _listed(value) for name, value in kwargs.items()}
         outputs = None if called.outputs is None else tuple(called.outputs)
         self._record = call_record(
@@ -135,14 +120,8 @@ class CallExecution(JobExecution):
         saved = {name: reference(key, number, name, one) for name, one in done.artifacts.items()}
         if not self._context["task"].downstream_task_ids:
             end_run_if_last(self.datastore, self.name)
-        made: Json = self.called.answer(self._context, saved, references.load)
+        made: Json = references.returned(self.operator, self._context, saved, references.load)
         return made
-
-
-def _code_of(function: Any) -> Any:
-    import inspect
-
-    return getattr(inspect.unwrap(function), "__code__", None)
 
 
 def _listed(value: Any) -> Any:

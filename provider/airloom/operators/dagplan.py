@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,11 @@ def step_of(task: Any) -> StepPlan:
 
 def _is_mapped(task: Any) -> bool:
     return bool(task.is_mapped) or task.get_closest_mapped_task_group() is not None
+
+
+def file_of(function: Any) -> str | None:
+    """Name the file that a function's code stands in, behind whatever is wrapped around it."""
+    return getattr(getattr(inspect.unwrap(function), "__code__", None), "co_filename", None)
 
 
 def save_code(datastore: Datastore, file: str | None) -> str:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airloom.failures import ENDED_BY_AIRFLOW
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from airflow.sdk import Context
 
     from airloom.codec import Json
@@ -203,4 +205,29 @@ class JobStep:
 
     def lines(self, described: Mapping[str, Any]) -> Sequence[str]:
         """What a job has printed, as far as its log still has it."""
+        raise NotImplementedError
+
+
+class FunctionJob(JobStep):
+    """A function of a DAG file as a job: what `airloom.operators.calls` asks an operator for besides.
+
+    ``own_retries`` are for the user's own failures; ``retries`` is the sum of all budgets.
+    """
+
+    python_callable: Callable[..., Any]
+    op_args: Collection[Any]
+    op_kwargs: Mapping[str, Any]
+    outputs: Sequence[str] | None
+    multiple_outputs: bool
+    own_retries: int | None
+    timeout: timedelta | None
+
+    def begin(self, context: Context) -> JobExecution:
+        """Begin a try."""
+        from airloom.operators.calls import CallExecution
+
+        return CallExecution(self, context)
+
+    def declared(self) -> StepPlan:
+        """Give target, sizes and budgets of the task."""
         raise NotImplementedError

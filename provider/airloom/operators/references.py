@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from airloom.codec import Json
-from airloom.runtime.references import MARK, RETURN, attempt_of, fill, is_reference, record_of
+from airloom.runtime.references import MARK, RETURN, attempt_of, fill, is_reference, part, record_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -116,11 +116,7 @@ def load(found: dict[str, Any], whole: dict[str, Any] | None = None) -> Any:
         See `resolve`.
     """
     note(found)
-    pathspec = str(found["pathspec"])
-    kept = {} if whole is None else whole
-    if pathspec not in kept:
-        kept[pathspec] = _value(found, pathspec)
-    return kept[pathspec][found["item"]] if "item" in found else kept[pathspec]
+    return part(found, {} if whole is None else whole, lambda pathspec: _value(found, pathspec))
 
 
 def _value(found: dict[str, Any], pathspec: str) -> Any:

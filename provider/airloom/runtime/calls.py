@@ -10,6 +10,7 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from airloom.errors import ArtifactError, FlowError, VersionSkew
@@ -44,6 +45,11 @@ class Call:
 def python_of_this() -> str:
     """Major and minor version of this Python: a function's code is read by no other one."""
     return f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def flow_without_steps(plan: Plan) -> type[FlowSpec]:
+    """Make the class of a flow whose one step is a function: the call has it, not the class."""
+    return type(plan.flow, (FlowSpec,), {})
 
 
 def named(value: Any, outputs: Sequence[str] | None, *, several: bool, where: str) -> Mapping[str, object]:
@@ -87,9 +93,9 @@ class CallTask(Task):
     """One attempt at a function; what a flow's step inherits it has as arguments."""
 
     def __init__(self, datastore: Datastore, plan: Plan, request: TaskRequest) -> None:
-        self._found: Call | None = None
-        super().__init__(datastore, plan, type(plan.flow, (FlowSpec,), {}), request)
+        super().__init__(datastore, plan, flow_without_steps(plan), request)
 
+    @cached_property
     def _wanted(self) -> Call:
         """Load the call.
 
@@ -100,8 +106,6 @@ class CallTask(Task):
         ArtifactError
             When it needs what this image has not.
         """
-        if self._found is not None:
-            return self._found
         theirs = self.request.origin.get(PYTHON)
         if theirs != python_of_this():
             raise VersionSkew(
@@ -121,34 +125,32 @@ class CallTask(Task):
                 "in the image.",
             ) from error
         assert isinstance(found, Call)  # noqa: S101 - saved as such
-        self._found = found
         return found
 
     def _parents(self) -> list[Parent]:
         try:
-            call = self._wanted()
+            call = self._wanted
         except Exception:  # raised again when the attempt is to run, where it is recorded
             return []
         read: dict[str, Parent] = {}
         for found in references.inside((call.args, call.kwargs)):
             name = references.attempt_of(found)
+            *task, artifact = str(found["pathspec"]).split("/", 4)
             if name not in read:
-                *task, _ = str(found["pathspec"]).split("/", 4)
                 nothing = DoneRecord("", {}, Outcome(()), Usage(0.0, 0.0, 0.0))
                 read[name] = Parent(self.datastore, TaskKey(*task), (), int(found["attempt"]), nothing)
             if "digest" in found:
-                artifact = str(found["pathspec"]).split("/", 4)[4]
                 read[name].artifacts[artifact] = references.record_of(self.datastore, found)
         return list(read.values())
 
     def _instance(self, parents: list[Parent]) -> FlowSpec:
-        self._wanted()
+        _ = self._wanted  # what is wrong with it ends the attempt here, where that is recorded
         instance = self.flow(use_cli=False)
         object.__setattr__(instance, "_airloom", TaskState({}))
         return instance
 
     def _call(self, instance: FlowSpec, parents: list[Parent]) -> None:
-        call = self._wanted()
+        call = self._wanted
         args, kwargs = references.fill((call.args, call.kwargs), self._load)
         value = call.function(*args, **kwargs)
         where = f"the task {self.key.step!r} of the DAG {self.key.flow!r}"
@@ -158,11 +160,11 @@ class CallTask(Task):
         return Outcome(self.step.transition.targets)
 
     def _load(self, found: dict[str, Any], whole: dict[str, Any]) -> Any:
-        pathspec = str(found["pathspec"])
-        if pathspec not in whole:
+        def value(pathspec: str) -> Any:
             record = references.record_of(self.datastore, found)
-            whole[pathspec] = self.datastore.load_artifact(record, pathspec).value
-        return whole[pathspec][found["item"]] if "item" in found else whole[pathspec]
+            return self.datastore.load_artifact(record, pathspec).value
+
+        return references.part(found, whole, value)
 
 
 def call_record(datastore: Datastore, call: Call) -> ArtifactRecord:

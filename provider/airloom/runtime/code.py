@@ -97,6 +97,11 @@ def import_flow(file: Path, name: str | None = None) -> type[FlowSpec]:
     return found[name]
 
 
+def is_installed(file: str) -> bool:
+    """Say whether a module's file belongs to an installed package."""
+    return bool({"site-packages", "dist-packages"} & set(Path(file).parts))
+
+
 def _make_room(folder: Path) -> None:
     """Forget modules of the same names that were loaded from elsewhere, or refuse to."""
     for entry in list(os.scandir(folder)):
@@ -109,7 +114,7 @@ def _make_room(folder: Path) -> None:
             continue
         if entry.is_dir() and not Path(entry.path, "__init__.py").exists():
             continue
-        if {"site-packages", "dist-packages"} & set(Path(file).parts):
+        if is_installed(file):
             raise VersionSkew(
                 f"the flow's module {name!r} has the name of an installed package that is loaded already",
                 where=Place(str(folder / entry.name)),

@@ -88,6 +88,22 @@ def _filled(item: Any, load: Any, leaf: Any, whole: dict[str, Any]) -> Any:
     return load(item, whole) if is_reference(item) else fill(item, load, leaf)
 
 
+def part(found: dict[str, Any], whole: dict[str, Any], value: Callable[[str], Any]) -> Any:
+    """Give the value of a reference, or the item of it that is meant.
+
+    Parameters
+    ----------
+    whole
+        Values that were asked for before, by pathspec: of several items of a list it is loaded once.
+    value
+        Gives the value of a pathspec.
+    """
+    pathspec = str(found["pathspec"])
+    if pathspec not in whole:
+        whole[pathspec] = value(pathspec)
+    return whole[pathspec][found["item"]] if "item" in found else whole[pathspec]
+
+
 def inside(value: Any) -> Iterator[dict[str, Any]]:
     """Give all references in a value."""
     if is_reference(value):
