@@ -13,7 +13,10 @@ import pytest
 pytest.importorskip("airflow", reason="Airflow is not installed")
 pytestmark = pytest.mark.airflow
 
-from airloom import settings  # noqa: E402 - after the skip
+from airflow.sdk.execution_time.comms import AssetEventDagRunReferenceResult  # noqa: E402 - after the skip
+from airflow.sdk.execution_time.context import TriggeringAssetEventsAccessor  # noqa: E402
+
+from airloom import settings  # noqa: E402
 from airloom.compiler.planner import compile_flow  # noqa: E402
 from airloom.deploy import save  # noqa: E402
 from airloom.errors import NotFound, ParameterError  # noqa: E402
@@ -97,6 +100,34 @@ def test_other_parameters_are_another_run(group: Callable[[str], Group], run_id:
     assert found.parameters == {"rows": 5, "words": ["x"]}
     assert found.origin["task_group"] == "g"
     assert one.datastore.run("Placed", first).parameters == {"rows": 3, "words": ["a", "b"]}
+
+
+def test_a_run_knows_the_events_that_started_its_dag(group: Callable[[str], Group]) -> None:
+    def event(name: str, minute: int, alias: str | None = None) -> Any:
+        return AssetEventDagRunReferenceResult(
+            asset={"name": name, "uri": f"s3://lake/{name}", "extra": {}},
+            extra={"task": f"Made/1/{name}/0"},
+            source_task_id=name,
+            source_dag_id="made",
+            source_run_id="1",
+            source_map_index=-1,
+            source_aliases=[] if alias is None else [{"name": alias}],
+            timestamp=datetime(2026, 11, 25, 9, minute, tzinfo=timezone.utc),
+        )
+
+    one = group("asset_triggered__1")
+    raised = [event("late", 2, alias="any"), event("early", 1)]
+    one.context["triggering_asset_events"] = TriggeringAssetEventsAccessor.build(raised)
+    events = one.datastore.run("Placed", one.begin(rows=3)).origin["events"]
+    assert [found["name"] for found in events] == ["early", "late"]
+    assert events[0] == {
+        "name": "early",
+        "uri": "s3://lake/early",
+        "timestamp": "2026-11-25T09:01:00+00:00",
+        "extra": {"task": "Made/1/early/0"},
+        "source_dag_id": "made",
+        "source_run_id": "1",
+    }
 
 
 def test_what_a_group_is_given_is_checked(group: Callable[[str], Group]) -> None:

@@ -226,9 +226,13 @@ def typed(parameter: ParameterPlan | None, value: Json, where: str) -> Json:
 
 def _events(context: Context) -> list[Json]:
     """Events that started the run, oldest first, as plain values."""
-    raised = dict(context.get("triggering_asset_events") or {})
+    # Not as a dict of its own: Airflow 3.1 cannot hash assets.
+    raised = context.get("triggering_asset_events") or {}
     found: list[tuple[str, Json]] = [
-        (str(event.timestamp), _event(asset, event)) for asset, events in raised.items() for event in events
+        (str(event.timestamp), _event(asset, event))
+        for asset, events in raised.items()
+        if hasattr(asset, "uri")  # an alias repeats the events of its assets
+        for event in events
     ]
     return [event for _, event in sorted(found, key=lambda pair: pair[0])]
 
