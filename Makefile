@@ -41,7 +41,7 @@ bench: $(VENV)/.installed
 
 # With an Airflow of its own; that one warns of imports that its providers still do.
 OLDEST ?= .venv.oldest
-LEAN = tests/operators tests/hooks tests/decorators tests/xcom tests/compiler/test_golden.py tests/compiler/test_dagfile.py tests/test_packaging.py tests/system/test_deploys.py tests/system/test_hand_written.py tests/system/test_shapes.py
+LEAN = tests/operators tests/hooks tests/decorators tests/xcom tests/compiler/test_golden.py tests/compiler/test_dagfile.py tests/test_packaging.py tests/system/test_deploys.py tests/system/test_hand_written.py tests/system/test_shapes.py tests/system/test_starts.py
 
 $(OLDEST)/.installed: setup.cfg tests/compat/oldest.txt
 	$(PYTHON) -m venv $(OLDEST)
