@@ -112,7 +112,10 @@ def test_a_step_cannot_wait_for_the_terminal(project: Project) -> None:
     assert project.value("start", "read") == ""
 
 
-def test_what_the_file_prints_while_it_is_imported_is_no_tasks_output(project: Project) -> None:
+def test_what_the_file_prints_while_it_is_imported_is_no_tasks_output(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # else nothing waits in a buffer
     printing(project, "pass")
     project.file.write_text("print('imported')\n" + project.file.read_text())
     project.run()

@@ -102,6 +102,7 @@ class _Nursery:
 
     def _fork(self, number: int, request: TaskRequest, descriptors: list[int]) -> None:
         state = random.getstate() if "random" in self._seeded else None
+        _flush()  # what the flow's file has printed is no task's output
         pid = os.fork()
         if pid == 0:
             if state is not None:
@@ -183,6 +184,10 @@ def _finish() -> None:
             pools._exit_function()  # noqa: SLF001 - it was registered before the fork, or has run already
     except BaseException:
         traceback.print_exc()
+    _flush()
+
+
+def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
