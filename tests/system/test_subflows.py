@@ -305,15 +305,15 @@ def hosts(command_line: CommandLine, tmp_path_factory: pytest.TempPathFactory) -
         yield Hosts(sandbox, root)
 
 
-@pytest.fixture(scope="module")
-def steering(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("steering")
+def start_host(hosts: Hosts, folder: Path) -> str:
+    """Start the DAG with task groups; how many rows there are stands in the folder."""
+    (folder / "rows").write_text("3")
+    return hosts.start("subflows_host", folder=str(folder), word="{{ 'hello' }}")
 
 
 @pytest.fixture(scope="module")
-def host_run(hosts: Hosts, steering: Path) -> str:
-    (steering / "rows").write_text("3")
-    return hosts.start("subflows_host", folder=str(steering), word="{{ 'hello' }}")
+def host_run(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return start_host(hosts, tmp_path_factory.mktemp("host"))
 
 
 def test_task_groups_of_one_flow_are_runs_of_their_own(hosts: Hosts, host_run: str) -> None:
@@ -350,8 +350,9 @@ def test_a_task_group_that_is_left_out_is_skipped_as_a_whole(hosts: Hosts) -> No
 
 
 def test_a_cleared_task_group_runs_again_and_with_other_parameters_anew(
-    hosts: Hosts, host_run: str, steering: Path
+    hosts: Hosts, tmp_path: Path
 ) -> None:
+    host_run = start_host(hosts, tmp_path)  # its own: the other tests look at one that nobody cleared
     hosts.end("subflows_host", host_run)
     first = f"SubTrain/subflows_host:small:{host_run}"
     api = hosts.sandbox.api
@@ -359,7 +360,7 @@ def test_a_cleared_task_group_runs_again_and_with_other_parameters_anew(
     hosts.end("subflows_host", host_run)
     assert hosts.flow_run(first)["join"].task.attempts == [0, 1]
     assert hosts.flow_run(first)["start"].task.attempts == [0]
-    (steering / "rows").write_text("2")
+    (tmp_path / "rows").write_text("2")
     assert api.clear("subflows_host", host_run, ["count"], downstream=True)
     hosts.end("subflows_host", host_run)
     assert hosts.flow_run(f"{first}~2").data.total == 0 - 1
